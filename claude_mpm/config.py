@@ -1,0 +1,67 @@
+"""One frozen Config: what the user chose, and every limit with its unit and its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+DEFAULT_PORT = 8765
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of everything that holds data or waits. Seconds and bytes unless the name says otherwise."""
+
+    # the event log
+    structured_events: int = 10_000  # events; a long day of one session
+    output_bytes: int = 16 * 1024 * 1024  # content of claude.output kept; about an hour of a busy 1.x terminal
+    output_join: float = 0.015  # a repaint arrives in many small reads; 15 ms joins them and nobody sees the delay
+    output_join_bytes: int = 64 * 1024  # a joined event stays a moderate frame
+
+    # the server
+    clients: int = 256
+    handshakes: int = 64  # unfinished ones; a scanner must not use up the descriptors
+    handshake_time: float = 5.0
+    head_bytes: int = 16 * 1024
+    head_lines: int = 100
+    message_bytes: int = 64 * 1024  # a command is small
+    replies_waiting: int = 256  # replies a client may leave unread before it is told `rate_limited`
+    send_buffer_bytes: int = 256 * 1024  # SO_SNDBUF: a stalled client costs this much kernel memory
+    send_time: float = 30.0  # a client that takes nothing for this long is reset
+    ping_interval: float = 20.0
+    ping_time: float = 20.0  # unanswered for this long: the peer is gone (found in at most 40 s)
+    close_time: float = 1.0  # wait for the peer's close frame
+    batch_events: int = 256  # events one client gets under one lock and one system call
+    status_interval: float = 5.0  # periodic system.status
+
+    # Claude's process
+    terminate_time: float = 3.0  # between SIGTERM (or HUP) and SIGKILL; all are gone within 5 s
+    drain_time: float = 1.0  # output after Claude's end: a grandchild may hold the terminal open
+
+    # files
+    todo_bytes: int = 4 * 1024 * 1024  # a todo file larger than this is not one
+    line_bytes: int = 16 * 1024 * 1024  # one transcript line; images are kept inline by Claude
+    log_bytes: int = 1024 * 1024
+    log_files: int = 3
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
+
+    claude: str = "claude"  # a name to look up on PATH, or a path
+    claude_args: tuple[str, ...] = ()
+    launch_method: Literal["exec", "subprocess"] = "exec"
+    websocket: bool = False
+    port: int = DEFAULT_PORT
+    port_given: bool = False  # a port the user named is not replaced by another
+    host: str | None = None  # None: both loopback families
+    token: str | None = None
+    allow_origins: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
+    control: bool = False
+    hooks: bool = True
+    open_page: bool = False
+    state_dir: Path = field(default_factory=lambda: Path.home() / ".claude-mpm")  # instances, logs, spool
+    limits: Limits = field(default_factory=Limits)

@@ -1,0 +1,29 @@
+"""Channel patterns: `*`, `agent.*`, `todo.update`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from claude_mpm.feed.event import CLAUDE_SCREEN
+
+MAX_PATTERNS = 64  # per client; there are 16 event types
+_PATTERN = re.compile(r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?")
+
+
+def is_pattern(text: object) -> bool:
+    """Whether `text` is a well-formed pattern. A name nobody emits is well-formed: it may be a later version's."""
+    return isinstance(text, str) and len(text) <= 64 and _PATTERN.fullmatch(text) is not None
+
+
+def matches(pattern: str, event_type: str) -> bool:
+    """`*` is every channel but `claude.screen`, which is asked for by its exact name."""
+    if pattern == event_type:
+        return True
+    if event_type == CLAUDE_SCREEN:
+        return False
+    return pattern == "*" or (pattern.endswith(".*") and event_type.startswith(pattern[:-1]))
+
+
+def any_matches(patterns: Iterable[str], event_type: str) -> bool:
+    return any(matches(pattern, event_type) for pattern in patterns)

@@ -1,0 +1,1 @@
+"""Starting Claude and staying out of its way."""

@@ -1,0 +1,1 @@
+"""Serving the events: WebSocket and HTTP on one loopback port."""
