@@ -22,7 +22,18 @@ setup(
     install_requires=["simple-websocket>=1.1", "wsproto>=1.3", "watchdog>=5", "psutil>=6"],
     extras_require={
         "screen": ["pyghostty>=0.1.3"],
-        "test": ["pytest>=8", "hypothesis>=6", "websockets>=14", "jsonschema>=4.21", "PyYAML>=6", "ruff>=0.8", "mypy>=1.13", "types-PyYAML", "types-jsonschema", "types-psutil"],
+        "test": [
+            "pytest>=8",
+            "hypothesis>=6",
+            "websockets>=14",
+            "jsonschema>=4.21",
+            "PyYAML>=6",
+            "ruff>=0.8",
+            "mypy>=1.13",
+            "types-PyYAML",
+            "types-jsonschema",
+            "types-psutil",
+        ],
     },
     entry_points={"console_scripts": ["claude-mpm=claude_mpm.__main__:run"]},
 )

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-Source = Literal["process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"]
+Source = Literal[
+    "process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"
+]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 
 MAX_TEXT = 16 * 1024  # characters of one text or tool value kept in an event; more is cut, `truncated` says so
@@ -178,7 +180,9 @@ def claude_status(
     return Event(CLAUDE_STATUS, data, source, time, session_id)
 
 
-def claude_output(content: str, offset: int, stream: Literal["stdout", "stderr"] = "stdout", source: Source = "pty") -> Event:
+def claude_output(
+    content: str, offset: int, stream: Literal["stdout", "stderr"] = "stdout", source: Source = "pty"
+) -> Event:
     """`offset` is the number of bytes of this stream before `content`."""
     return Event(CLAUDE_OUTPUT, {"content": content, "stream": stream, "offset": offset}, source)
 
@@ -215,7 +219,9 @@ def tool_start(
     session_id: str | None = None,
 ) -> Event:
     kept, was_cut = cut_value(tool_input)
-    data = {"tool_use_id": tool_use_id, "tool": tool, "input": kept} | _some(agent_id=agent_id, truncated=was_cut or None)
+    data = {"tool_use_id": tool_use_id, "tool": tool, "input": kept} | _some(
+        agent_id=agent_id, truncated=was_cut or None
+    )
     return Event(TOOL_START, data, source, time, session_id)
 
 
@@ -278,7 +284,10 @@ def agent_status(
     session_id: str | None = None,
 ) -> Event:
     """`active_agents`: [{`agent_id`, `agent`, `task`, `since`}]; `agent_stats`: {agent: {`tasks`, `failed`, `avg_duration_ms`}}."""
-    data = {"active_agents": [dict(a) for a in active_agents], "agent_stats": {k: dict(v) for k, v in agent_stats.items()}}
+    data = {
+        "active_agents": [dict(a) for a in active_agents],
+        "agent_stats": {k: dict(v) for k, v in agent_stats.items()},
+    }
     return Event(AGENT_STATUS, data, source, time, session_id)
 
 
@@ -326,7 +335,9 @@ def claude_usage(
     return Event(CLAUDE_USAGE, data, source, time, session_id)
 
 
-def claude_screen(cols: int, rows: int, cursor: Data | None, lines: Sequence[Any], title: str | None, *, full: bool) -> Event:
+def claude_screen(
+    cols: int, rows: int, cursor: Data | None, lines: Sequence[Any], title: str | None, *, full: bool
+) -> Event:
     """What the terminal shows.
 
     `lines`: [[row, [[text, style], …]], …], only the changed rows unless `full`. `style` is {} or some of
@@ -344,14 +355,20 @@ def system_status(status: Data) -> Event:
     return Event(SYSTEM_STATUS, status, "sampler")
 
 
-def system_error(error: str, component: str, *, severity: Literal["warning", "error"] = "error", hint: str | None = None) -> Event:
+def system_error(
+    error: str, component: str, *, severity: Literal["warning", "error"] = "error", hint: str | None = None
+) -> Event:
     data = {"error": error, "component": component, "severity": severity} | _some(hint=hint)
     return Event(SYSTEM_ERROR, data, "monitor")
 
 
-def system_gap(from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]) -> Event:
+def system_gap(
+    from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]
+) -> Event:
     """What one client was to get and cannot: made for that client alone, so it has no number of its own."""
-    return Event(SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor")
+    return Event(
+        SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor"
+    )
 
 
 def system_control(command: str, client: str, detail: Data | None = None) -> Event:

@@ -37,7 +37,9 @@ class Entry:
     timestamp: str
     instance_id: str
     session_id: str | None
-    frame: bytes | None = None  # the server's cache: the WebSocket frame, made on first need (racing threads make the same)
+    frame: bytes | None = (
+        None  # the server's cache: the WebSocket frame, made on first need (racing threads make the same)
+    )
     _json: bytes | None = None
 
     def message(self) -> dict[str, Any]:

@@ -14,9 +14,17 @@ class State:
     def __init__(self) -> None:
         self.session_id: str | None = None
         self._session: dict[str, Any] = {"session_start": None, "ended": None}
-        self._claude: dict[str, Any] = {"claude_status": "starting", "claude_pid": None, "activity": None, "waiting_for": None}
+        self._claude: dict[str, Any] = {
+            "claude_status": "starting",
+            "claude_pid": None,
+            "activity": None,
+            "waiting_for": None,
+        }
         self._agents: dict[str, Any] = {"active_agents": [], "agent_stats": {}}
-        self._todos: dict[str, Any] = {"todos": [], "stats": {"total": 0, "completed": 0, "in_progress": 0, "pending": 0}}
+        self._todos: dict[str, Any] = {
+            "todos": [],
+            "stats": {"total": 0, "completed": 0, "in_progress": 0, "pending": 0},
+        }
         self._usage: dict[str, Any] | None = None
         self._last_message: dict[str, Any] | None = None
 

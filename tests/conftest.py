@@ -1,0 +1,44 @@
+"""Fails every test that leaves a thread, a child or a descriptor behind, and keeps tests out of the user's home."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import child_pids, open_fds, wait_until
+
+_SHARED_FD = ("/dev/", "anon_inode:[eventpoll]")  # /dev/urandom and the like, opened once and kept by libraries
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Threads, children and descriptors after the test are those before it. Session fixtures are set up before."""
+    threads, children, fds = set(threading.enumerate()), child_pids(), open_fds()
+    yield
+
+    def left() -> list[str]:
+        found = [f"thread {t.name}" for t in threading.enumerate() if t not in threads]
+        found += [f"child {pid}" for pid in child_pids() - children]
+        found += [
+            f"fd {fd} on {name}"
+            for fd, name in open_fds().items()
+            if fds.get(fd) != name and not name.startswith(_SHARED_FD)
+        ]
+        return found
+
+    try:
+        wait_until(lambda: not left(), timeout=3.0)
+    except AssertionError:
+        pytest.fail(f"left behind: {', '.join(left())}")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME; nothing of Claude's or ours is found in the environment."""
+    path = tmp_path_factory.mktemp("home")
+    for name in ("CLAUDE_CONFIG_DIR", "CLAUDE_MPM_CLAUDE", "CLAUDE_MPM_WEBSOCKET_TOKEN", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(path))
+    return path
