@@ -9,18 +9,17 @@ appear, go, or be replaced by another of the same name.
 from __future__ import annotations
 
 import errno
-import heapq
 import importlib
-import itertools
 import logging
 import os
-import stat
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+from claude_mpm.sources.inbox import Inbox, Names, Work
+from claude_mpm.sources.place import Identity, OnChange, Place
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
@@ -28,12 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OnChange = Callable[["frozenset[str] | None"], None]
-Work = Callable[[], None]
-Identity = tuple[int, int]  # st_dev, st_ino
-
-MAX_WORK = 10_000  # calls waiting for the file-reader, timed ones included
-MAX_NAMES = 1_000  # names waiting for one directory; more are told as None
 MAX_SENTENCES = 100  # different troubles told and logged
 SETTLE = 8  # looks in a row while directories appear under our eyes; the next second goes on
 POLL = 0.5  # seconds between two snapshots where there is no inotify
@@ -61,15 +54,10 @@ class Watcher:
         self._on_error = on_error
         self._interval = poll_interval
         self._thread = threading.Thread(target=self._run, name="file-reader")
-        self._wake = threading.Condition(threading.Lock())  # guards the next seven
-        self._asked: list[_Asked] = []
-        self._pending: dict[str, set[str] | None] = {}
-        self._work: deque[Work] = deque()
-        self._timed: list[tuple[float, int, Work]] = []
-        self._order = itertools.count()
-        self._look_now = True
-        self._stopping = False
-        self._observed = _Observed(make_observer or _system_observer, self._note, self._tell)  # file-reader only, as:
+        self._inbox = Inbox()
+        self._lock = threading.Lock()  # guards replacing `_places`
+        self._places: tuple[Place, ...] = ()
+        self._observed = _Observed(make_observer or _system_observer, self._inbox.note, self._tell)
         self._seen: set[str] = set()  # directories with events since the last look
         self._told: set[str] = set()
 
@@ -79,9 +67,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Ask the thread to end; what is still waiting is dropped. Any thread."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
+        self._inbox.close()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait for the thread, and the observer it owns, to end."""
@@ -94,47 +80,28 @@ class Watcher:
         None instead of names means "look at everything": the first call, which comes soon even if the directory does
         not exist; the directory appeared, went or was replaced; events were lost.
         """
-        with self._wake:
-            self._asked = [*self._asked, _Asked(os.path.abspath(directory), on_change)]
-            self._look_now = True
-            self._wake.notify()
+        place = Place(os.path.abspath(directory), on_change)
+        with self._lock:
+            self._places = (*self._places, place)
+        self._inbox.hint()
 
     def unwatch(self, directory: Path, on_change: OnChange) -> None:
-        """Undo one watch(). In the file-reader: no call comes after it; elsewhere one may be under way."""
+        """Undo the watch() calls with these arguments. Any thread.
+
+        In the file-reader: no call comes after it. Elsewhere one may be under way.
+        """
         path = os.path.abspath(directory)
-        with self._wake:
-            for asked in self._asked:
-                if asked.path == path and asked.on_change == on_change:
-                    self._asked = [other for other in self._asked if other is not asked]
-                    self._look_now = True
-                    self._wake.notify()
-                    return
+        with self._lock:
+            self._places = tuple(p for p in self._places if (p.path, p.on_change) != (path, on_change))
+        self._inbox.hint()
 
     def post(self, work: Work) -> bool:
-        """Run `work` in the file-reader, in order of posting. False: too much is waiting, or it is stopping."""
-        return self.post_after(0.0, work)
+        """Run `work` in the file-reader, in order of posting. False: 10,000 calls wait already, or it is stopping."""
+        return self._inbox.post(work)
 
     def post_after(self, seconds: float, work: Work) -> bool:
         """Run `work` in the file-reader after `seconds`. False as for post()."""
-        with self._wake:
-            if self._stopping or len(self._work) + len(self._timed) >= MAX_WORK:
-                return False
-            if seconds > 0:
-                heapq.heappush(self._timed, (time.monotonic() + seconds, next(self._order), work))
-            else:
-                self._work.append(work)
-            self._wake.notify()
-        return True
-
-    def _note(self, directory: str, name: str) -> None:
-        """Called by watchdog's threads."""
-        with self._wake:
-            names = self._pending.setdefault(directory, set())
-            if names is not None:
-                names.add(name)
-                if len(names) > MAX_NAMES:
-                    self._pending[directory] = None
-            self._wake.notify()
+        return self._inbox.post(work, seconds)
 
     # --- file-reader ---
 
@@ -142,82 +109,60 @@ class Watcher:
         try:
             self._observed.open()
             look_at = time.monotonic()
-            while self._wait(look_at):
-                work, pending, look = self._take()
-                for call in work:
-                    self._guarded(call)
-                look |= self._deliver(pending)
+            while (taken := self._inbox.take(look_at)) is not None:
+                for work in taken.work:
+                    self._guarded(work)
+                look = self._deliver(taken.names) or taken.hint
                 if look or time.monotonic() >= look_at:
                     self._look()
-                    look_at = time.monotonic() + self._interval
+                    look_at = time.monotonic() + (POLL if self._observed.polling else self._interval)
         except Exception:
             log.exception("the file-reader ended")
             self._tell("Claude's files are not watched any more: the file reader failed.")
         finally:
-            self.stop()
+            self._inbox.close()
             self._observed.close()
 
-    def _wait(self, look_at: float) -> bool:
-        """Block until there is something to do. False: stop."""
-        with self._wake:
-            while not (self._stopping or self._work or self._pending or self._look_now):
-                due = min(look_at, self._timed[0][0]) if self._timed else look_at
-                left = due - time.monotonic()
-                if left <= 0:
-                    break
-                self._wake.wait(left)
-            return not self._stopping
-
-    def _take(self) -> tuple[list[Work], dict[str, set[str] | None], bool]:
-        with self._wake:
-            work, pending, look = list(self._work), self._pending, self._look_now
-            self._work.clear()
-            self._pending, self._look_now = {}, False
-            now = time.monotonic()
-            while self._timed and self._timed[0][0] <= now:
-                work.append(heapq.heappop(self._timed)[2])
-        return work, pending, look
-
-    def _deliver(self, pending: dict[str, set[str] | None]) -> bool:
+    def _deliver(self, changed: Names) -> bool:
         """Call back for what changed. True: a look is due."""
         look = False
-        self._seen.update(pending)
-        for directory, noted in pending.items():
-            names = None if noted is None else frozenset(noted - {ITSELF})
-            if noted is None or ITSELF in noted:
-                look = True
+        self._seen.update(changed)
+        for directory, noted in changed.items():
             if noted is not None and ITSELF in noted:
+                noted.discard(ITSELF)
                 self._observed.forget(directory)
-            for asked in self._asked:
-                if asked.observed != directory:
+                look = True
+            for place in self._places:
+                if place.observed != directory:
                     continue
-                if asked.awaited is not None:
-                    look |= names is None or asked.awaited in names
-                elif names is None or names:
-                    self._call(asked, names)
+                if place.awaited is not None:
+                    look |= noted is None or place.awaited in noted
+                elif noted is None or noted:
+                    self._call(place, None if noted is None else frozenset(noted))
         return look
 
     def _look(self) -> None:
         """Find every directory again, observe what is there now, and tell who has to look at everything."""
-        every = self._asked
-        for asked in every:
-            asked.find(lost_events=asked.observed not in self._seen)
+        places = self._places
+        for place in places:
+            place.find(quiet=place.observed not in self._seen)
         self._seen.clear()
         for _ in range(SETTLE):
-            fresh = self._observed.observe({asked.observed: asked.observed_identity for asked in every})
+            wanted = [place for place in places if place.awaited is None or not self._observed.polling]
+            fresh = self._observed.observe({place.observed: place.identity for place in wanted})
             if not fresh:
                 break
-            for asked in every:
-                asked.everything |= asked.awaited is None and asked.observed in fresh
-                asked.find()  # again: it may have appeared just before its ancestor was observed
-        for asked in every:
-            if asked.everything:
-                asked.everything = False
-                self._call(asked, None)
+            for place in places:
+                place.everything |= place.awaited is None and place.observed in fresh
+                place.find()  # again: it may have appeared just before its ancestor was observed
+        for place in places:
+            if place.everything:
+                place.everything = False
+                self._call(place, None)
 
-    def _call(self, asked: _Asked, names: frozenset[str] | None) -> None:
-        if asked in self._asked:  # a callback before this one may have unwatched it
-            self._guarded(lambda: asked.on_change(names))
+    def _call(self, place: Place, names: frozenset[str] | None) -> None:
+        if place in self._places:  # a callback before this one may have unwatched it
+            self._guarded(lambda: place.on_change(names))
 
     def _guarded(self, work: Work) -> None:
         try:
@@ -239,52 +184,6 @@ class Watcher:
             log.exception("on_error failed")
 
 
-class _Asked:
-    """One watch(): where its directory is, or which existing ancestor is observed until it appears."""
-
-    def __init__(self, path: str, on_change: OnChange) -> None:
-        self.path = path
-        self.on_change = on_change
-        self.everything = True  # tell it to look at everything
-        self.observed = ""  # real path
-        self.observed_identity: Identity = (0, 0)
-        self.awaited: str | None = ""  # the name in `observed` that brings it nearer; None: `observed` is it
-        self._mtime_ns = 0
-        self._suspect = False
-
-    def find(self, lost_events: bool = False) -> None:
-        """Look where it is now. A few os.stat calls.
-
-        `lost_events`: no event came since the last look. If its time stamp moved all the same, and still none comes
-        until the next look, then events are lost (the kernel's queue overflowed, a network file system).
-        """
-        path, awaited = self.path, None
-        while (found := _directory(path)) is None:
-            parent, awaited = os.path.split(path)
-            if parent == path:
-                return  # not even "/": nothing to be done
-            path = parent
-        identity = (found.st_dev, found.st_ino)
-        if (identity, awaited) != (self.observed_identity, self.awaited):
-            self.everything |= awaited is None or self.awaited is None
-            self.observed, self.observed_identity, self.awaited = os.path.realpath(path), identity, awaited
-            self._suspect = False
-        elif awaited is None and lost_events:
-            self.everything |= self._suspect
-            self._suspect = found.st_mtime_ns != self._mtime_ns
-        else:
-            self._suspect = False
-        self._mtime_ns = found.st_mtime_ns
-
-
-def _directory(path: str) -> os.stat_result | None:
-    try:
-        found = os.stat(path)
-    except (OSError, ValueError):
-        return None
-    return found if stat.S_ISDIR(found.st_mode) else None
-
-
 class _Observed:
     """The directories under watchdog's eyes. For the file-reader only, and never called with a lock held."""
 
@@ -298,7 +197,7 @@ class _Observed:
         self._note = note
         self._tell = tell
         self._observer: BaseObserver | None = None
-        self._polling = False
+        self.polling = False  # then ancestors, which may be large, are left to the looks
         self._watches: dict[str, tuple[ObservedWatch, Identity]] = {}
 
     def open(self) -> None:
@@ -311,10 +210,14 @@ class _Observed:
     def close(self) -> None:
         observer, self._observer = self._observer, None
         self._watches.clear()
-        if observer is not None:
+        if observer is None:
+            return
+        try:
             observer.stop()
-            if observer.ident is not None:
-                observer.join(CLOSE_TIME)
+        except (OSError, RuntimeError) as error:
+            log.debug("stop of the observer: %r", error)
+        if observer.ident is not None:
+            observer.join(CLOSE_TIME)
 
     def observe(self, wanted: dict[str, Identity]) -> set[str]:
         """Make these the observed directories. Returns those whose observation is new."""
@@ -343,7 +246,7 @@ class _Observed:
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone again
         except (OSError, RuntimeError) as error:
-            if self._polling or (isinstance(error, OSError) and error.errno not in OUT_OF):
+            if self.polling or (isinstance(error, OSError) and error.errno not in OUT_OF):
                 self._tell(f"{path} cannot be watched: {error}.")
                 return False
             self._poll_instead(error)
@@ -362,7 +265,7 @@ class _Observed:
             "A higher fs.inotify.max_user_watches or max_user_instances helps."
         )
         self.close()
-        self._polling = True
+        self.polling = True
         self._observer = PollingObserver(timeout=POLL)
         self._observer.start()
 
