@@ -1,0 +1,80 @@
+"""The log file: size-bounded, written by a thread of its own so that no disk can hold up the session."""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from claude_mpm.config import Limits
+
+QUEUE_LINES = 1000  # lines waiting for a slow disk; more are dropped
+_FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(message)s"
+
+
+@contextmanager
+def file_log(path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> Iterator[None]:
+    """Send the program's log to `path` while entered; `on_trouble` gets one sentence when it cannot be written."""
+    logging.raiseExceptions = False  # a log that fails must not print into Claude's terminal
+    root = logging.getLogger("claude_mpm")
+    root.setLevel(logging.INFO)
+    root.propagate = False
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES)
+    handler = logging.handlers.QueueHandler(lines)  # type: ignore[arg-type]
+    writer = _Writer(lines, _File(path, limits, on_trouble))
+    writer.start()
+    if writer.thread is not None:
+        writer.thread.name = "log-writer"
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        writer.stop()
+        for target in writer.handlers:
+            target.close()
+
+
+class _Writer(logging.handlers.QueueListener):
+    """The standard library's listener; its thread is a daemon, so a disk that hangs cannot keep us from ending."""
+
+    _thread = None
+
+    @property
+    def thread(self) -> object:
+        return self._thread
+
+    def stop(self) -> None:
+        """As the parent's, but waits a second at most for a disk that hangs."""
+        thread = self._thread
+        if thread is None:
+            return
+        try:
+            self.enqueue_sentinel()
+        except queue.Full:
+            return
+        thread.join(1.0)
+        self._thread = None
+
+
+class _File(logging.handlers.RotatingFileHandler):
+    def __init__(self, path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> None:
+        super().__init__(
+            path, maxBytes=limits.log_bytes, backupCount=limits.log_files - 1, encoding="utf-8", delay=True
+        )
+        self.setFormatter(logging.Formatter(_FORMAT))
+        self._on_trouble = on_trouble
+        self._told = False
+
+    def _open(self):  # type: ignore[no-untyped-def]  # the standard library gives it no type we could name
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """The disk is full or gone: say so once, to the clients; the session goes on."""
+        if not self._told:
+            self._told = True
+            self._on_trouble(f"The log file {self.baseFilename} cannot be written")
