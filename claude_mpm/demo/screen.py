@@ -1,0 +1,173 @@
+"""What the stand-in's terminal shows: a view that follows the story, drawn as lines. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from claude_mpm.demo.story import Step
+
+LABEL = "DEMO — a stand-in, not Claude"
+MAX_LOG = 500  # lines kept; no terminal is taller
+RESET, BOLD, DIM, STRIKE = "\x1b[0m", "\x1b[1m", "\x1b[38;5;246m", "\x1b[9m"
+ORANGE, GREEN, RED, WHITE, BACK = (
+    "\x1b[38;5;174m",
+    "\x1b[38;5;114m",
+    "\x1b[38;5;211m",
+    "\x1b[38;5;231m",
+    "\x1b[48;5;237m",
+)
+SPINNER = "·✢✳✶✻✽"
+SIGN = {"completed": f"{GREEN}✔{RESET} {DIM}{STRIKE}", "in_progress": f"{ORANGE}◼{RESET} {BOLD}", "pending": "◻ "}
+_SGR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def width(text: str) -> int:
+    """Columns `text` takes: wide characters take two, joiners and marks none."""
+    return sum(
+        0 if unicodedata.combining(c) or c in "\u200d\ufe0f" else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def fit(line: str, cols: int) -> str:
+    """`line` cut to `cols` columns, colours kept, ended by a reset."""
+    out, left = "", cols
+    for part in _SGR.split(line):
+        if part.startswith("\x1b"):
+            out += part
+            continue
+        for c in part:
+            left -= width(c)
+            if left < 0:
+                return out + RESET
+            out += c
+    return out + RESET
+
+
+def burst(size: int) -> str:
+    """Box-drawing text of exactly `size` bytes in UTF-8, the same every time."""
+    rows = size // 242 + 1  # a row: 80 characters of three bytes, CR, LF
+    text = "".join("┌─┐│└┘├┤┬┴┼═║╔╗╚"[row % 16] * 80 + "\r\n" for row in range(rows)).encode()[:size]
+    whole = text.decode(errors="ignore")
+    return whole + "." * (size - len(whole.encode()))
+
+
+class View:
+    """What there is to see; `apply` follows the story, the fields below are the caller's to set."""
+
+    def __init__(self) -> None:
+        self.typed = ""
+        self.hint = ""
+        self.busy = False
+        self.dialog: Step | None = None
+        self.tokens = 0
+        self._log: list[str] = []
+        self._tasks: list[tuple[str, str, str]] = []  # subject, active form, status
+        self._agents: dict[str, Step] = {}
+        self._calls: dict[str, Step] = {}
+
+    def apply(self, step: Step) -> None:
+        self.tokens += 40 + len(step.text)
+        if step.kind in ("call", "task", "spawn"):
+            self._calls[step.use] = step
+        show = getattr(self, f"_{step.kind}", None)
+        if show is not None and (not step.by or step.kind in ("spawn", "done")):
+            show(step)
+        if step.kind in ("prompt", "news"):
+            self.busy = True
+        elif step.kind in ("stop", "done"):
+            self.busy = bool(self._agents) or (self.busy and step.kind == "done")
+        del self._log[:-MAX_LOG]
+
+    def interrupt(self) -> None:
+        self.busy, self.dialog = False, None
+        self._log += [f"  {DIM}⎿  {RED}Interrupted{DIM} · the story goes on in a moment", ""]
+
+    def lines(self, cols: int, rows: int, frame: int, seconds: int) -> list[str]:
+        """Exactly `rows` lines of at most `cols` columns. `frame` turns the spinner, `seconds` is the turn's age."""
+        rule = "─" * max(cols - 2, 0)
+        label = f"{ORANGE}│ {BOLD}{RED}{LABEL}{RESET}"
+        head = [
+            f"{ORANGE}╭{rule}╮",
+            label,
+            f"{ORANGE}│{DIM} claude-mpm --demo · a fixed story ✨ 日本語",
+            f"{ORANGE}╰{rule}╯",
+        ]
+        foot = self._foot(rule, frame, seconds)
+        room = rows - len(head) - len(foot)
+        if room < 3:  # too low for everything: what matters is the label and where one types
+            head, room = [label], rows - 1 - min(len(foot), max(rows - 1, 0))
+        body = self._log[-room:] if room > 0 else []
+        shown = [*head, *body, *[""] * (room - len(body)), *foot[-max(rows - len(head), 0) :]]
+        return [fit(line, cols) for line in shown[:rows]]
+
+    def _foot(self, rule: str, frame: int, seconds: int) -> list[str]:
+        foot = [""]
+        if self.busy:
+            doing = next((active for _, active, status in self._tasks if status == "in_progress"), "Thinking")
+            spinner = SPINNER[frame % len(SPINNER)]
+            foot = [f"{ORANGE}{spinner} {doing}… {DIM}({seconds}s · ↓ {self.tokens / 1000:.1f}k tokens)"]
+        foot += [
+            f"  {DIM}{'⎿ ' if n == 0 else '  '}{RESET}{SIGN[s]}{subject}"
+            for n, (subject, _, s) in enumerate(self._tasks)
+        ]
+        foot += [f"  {DIM}◯ {a.input['subagent_type']}  {a.input['description']}" for a in self._agents.values()]
+        if self.dialog is not None:
+            what = self.dialog.input.get("file_path") or self.dialog.input.get("command")
+            foot += [f"{ORANGE}{rule}", f" {BOLD}{self.dialog.tool}{RESET} {what}", " Do you want to go on?"]
+            foot += [f" {GREEN}❯ 1. Yes{DIM} (Enter; in this demo also by itself)", f" {DIM}  Esc to reject"]
+        foot += [f"{DIM}{rule}", f"❯ {self.typed}\x1b[7m {RESET}", f"{DIM}{rule}"]
+        return [
+            *foot,
+            f"  {RED}DEMO{DIM} · {self.hint or 'q or Ctrl-C twice ends it · Esc interrupts · type something'}",
+        ]
+
+    # --- steps ---
+
+    def _prompt(self, step: Step) -> None:
+        self._log += [f"{BACK}{DIM}❯ {WHITE}{step.text}", ""]
+
+    def _say(self, step: Step) -> None:
+        self._log += [f"{WHITE}●{RESET} {step.text}", ""]
+
+    def _call(self, step: Step) -> None:
+        what = step.input.get("command") or step.input.get("file_path") or step.input.get("query", "")
+        self._log.append(f"{GREEN}●{RESET} {BOLD}{step.tool}{RESET}({what})")
+
+    def _result(self, step: Step) -> None:
+        colour = "" if step.ok else RED
+        self._log += [
+            f"  {DIM}{'⎿ ' if n == 0 else '  '} {colour}{line}" for n, line in enumerate(step.text.split("\n"))
+        ]
+        self._log.append("")
+
+    def _task(self, step: Step) -> None:
+        given = step.input
+        if step.tool == "TaskCreate":
+            self._tasks.append((given["subject"], given["activeForm"], "pending"))
+        else:
+            number = int(given["taskId"]) - 1
+            self._tasks[number] = (*self._tasks[number][:2], given["status"])
+
+    def _ask(self, step: Step) -> None:
+        self.dialog = self._calls[step.use]
+
+    def _answer(self, step: Step) -> None:
+        self.dialog = None
+
+    def _spawn(self, step: Step) -> None:
+        self._agents[step.use] = step
+        if not step.by:
+            self._log += [
+                f"{GREEN}●{RESET} {BOLD}Agent{RESET}({step.input['description']})",
+                f"  {DIM}⎿  Backgrounded agent",
+                "",
+            ]
+
+    def _done(self, step: Step) -> None:
+        agent = self._agents.pop(step.by)
+        self._log += [f"{GREEN}●{RESET} Agent “{agent.input['description']}” finished", f"  {DIM}⎿  {step.text}", ""]
+
+    def _clear(self, step: Step) -> None:
+        self._tasks = []
