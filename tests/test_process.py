@@ -1,0 +1,300 @@
+"""Processes: real trees, measured, signalled and seen to end."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import TIMEOUT, wait_until
+
+from claude_mpm.sources import process as process_module
+from claude_mpm.sources.process import (
+    ExitWatch,
+    ProcessSampler,
+    descendants,
+    process_identity,
+    signal_all,
+    surroundings,
+)
+
+Child = subprocess.Popen[bytes]
+
+BUSY = "while True: pass"
+TREE = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+print(child.pid, flush=True)
+sys.stdin.read()
+child.stdin.close()
+child.wait()
+"""
+
+
+class Processes:
+    """Started here, ended here."""
+
+    def __init__(self) -> None:
+        self._started: list[Child] = []
+
+    def start(self, code: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Child:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=cwd
+        )
+        self._started.append(child)
+        return child
+
+    def tree(self) -> tuple[Child, int]:
+        """A process that waits, and the pid of its child that waits too."""
+        parent = self.start(TREE)
+        assert parent.stdout is not None
+        return parent, int(parent.stdout.readline())
+
+    def end(self) -> None:
+        for child in self._started:
+            child.kill() if child.args[2] != TREE else None  # type: ignore[index]
+            with child:  # closes its stdin, which ends a tree from below
+                pass
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    made = Processes()
+    yield made
+    made.end()
+
+
+def ended(child: Child) -> None:
+    child.kill()
+    child.wait(TIMEOUT)
+
+
+# --- identity ---
+
+
+def test_identity_tells_a_process_from_later_ones_of_the_same_pid(processes: Processes) -> None:
+    child = processes.start(BUSY)
+    identity = process_identity(child.pid)
+    assert identity is not None and identity[0] == child.pid
+    assert identity == process_identity(child.pid)
+    assert identity[1] != (process_identity(os.getpid()) or (0, identity[1]))[1]
+    ended(child)
+    assert process_identity(child.pid) is None
+
+
+def test_a_zombie_and_impossible_pids_have_no_identity(processes: Processes) -> None:
+    child = processes.start("pass")
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert process_identity(child.pid) is None
+    assert process_identity(-1) is None
+    assert process_identity(2**31 - 1) is None
+
+
+def test_descendants_are_all_below_and_signal_all_reaches_them(processes: Processes) -> None:
+    parent, grandchild = processes.tree()
+    below = descendants(parent.pid)
+    assert [pid for pid, _ in below] == [grandchild]
+    signal_all(below, signal.SIGKILL)
+    wait_until(lambda: process_identity(grandchild) is None)
+    assert process_identity(parent.pid) is not None
+
+
+def test_we_are_not_among_our_parent_s_descendants() -> None:
+    assert os.getpid() not in [pid for pid, _ in descendants(os.getppid())]
+
+
+def test_descendants_of_nobody_are_none() -> None:
+    assert descendants(2**31 - 1) == []
+
+
+def test_a_pid_that_is_another_process_by_now_is_not_signalled(processes: Processes) -> None:
+    child = processes.start(BUSY)
+    signal_all([(child.pid, 1.0), (2**31 - 1, 1.0)], signal.SIGKILL)
+    assert child.poll() is None and process_identity(child.pid) is not None
+
+
+def test_surroundings_are_directory_and_two_variables_only(processes: Processes, tmp_path: Path) -> None:
+    env = {"HOME": "/h", "CLAUDE_CONFIG_DIR": "/c", "ANTHROPIC_API_KEY": "secret"}
+    child = processes.start("print(flush=True); import sys; sys.stdin.read()", env, tmp_path)
+    assert child.stdout is not None and child.stdout.readline() == b"\n"
+    found = surroundings(child.pid)
+    assert (found.cwd, found.home, found.claude_config_dir) == (tmp_path, "/h", "/c")
+    assert "secret" not in repr(found)
+
+
+def test_surroundings_of_nobody_is_a_lookup_error(processes: Processes) -> None:
+    child = processes.start(BUSY)
+    ended(child)
+    for pid in (child.pid, 2**31 - 1, -3):
+        with pytest.raises(ProcessLookupError):
+            surroundings(pid)
+
+
+def test_surroundings_of_another_user_s_process_are_refused(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = processes.start(BUSY)
+    uid = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: uid + 1)
+    with pytest.raises(PermissionError):
+        surroundings(child.pid)
+
+
+# --- the end ---
+
+
+@pytest.fixture(params=["pidfd", "polling"])
+def pidfd_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With and without the system's help."""
+    if request.param == "polling":
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+        monkeypatch.setattr(process_module, "EXIT_POLL", 0.01)
+    elif not hasattr(os, "pidfd_open"):
+        pytest.skip("no pidfd here")
+    return bool(request.param == "pidfd")
+
+
+def test_exit_watch_returns_when_the_process_ends(processes: Processes, pidfd_or_not: bool) -> None:
+    child = processes.start(BUSY)
+    with ExitWatch(child.pid) as watch:
+        assert (watch.fileno() is not None) == pidfd_or_not
+        seen: queue.Queue[bool] = queue.Queue()
+        thread = threading.Thread(target=lambda: seen.put(watch.wait()))
+        thread.start()
+        assert not watch.wait(timeout=0.0)
+        ended(child)
+        assert seen.get(timeout=TIMEOUT) is True
+        thread.join(TIMEOUT)
+        assert watch.wait(timeout=0.0)
+    watch.close()
+
+
+def test_exit_watch_returns_for_a_byte_on_the_wake_descriptor(processes: Processes, pidfd_or_not: bool) -> None:
+    child = processes.start(BUSY)
+    reader, writer = os.pipe()
+    try:
+        with ExitWatch(child.pid) as watch:
+            os.write(writer, b"!")
+            assert watch.wait(reader) is False
+            os.read(reader, 1)
+            ended(child)
+            assert watch.wait(reader) is True
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def test_exit_watch_of_a_process_that_is_gone_does_not_block(processes: Processes, pidfd_or_not: bool) -> None:
+    child = processes.start(BUSY)
+    ended(child)
+    with ExitWatch(child.pid) as watch:
+        assert watch.wait() is True
+
+
+# --- the sampler ---
+
+
+@pytest.fixture
+def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_module, "FRESH", 0.0)
+
+
+def test_sample_has_the_whole_tree_and_ourselves(processes: Processes) -> None:
+    parent, _ = processes.tree()
+    sample = ProcessSampler(lambda: parent.pid).sample()
+    assert sample["process"].keys() == {"cpu_percent", "memory_mb", "children"}
+    assert sample["process"]["children"] == 1
+    assert sample["process"]["memory_mb"] > 1
+    assert sample["monitor"]["threads"] >= 1
+    assert sample["monitor"]["memory_mb"] > 1
+
+
+@pytest.mark.usefixtures("always_fresh")
+def test_cpu_of_a_busy_process_is_told(processes: Processes) -> None:
+    child = processes.start(BUSY)
+    sampler = ProcessSampler(lambda: child.pid)
+    sampler.sample()
+    wait_until(lambda: sampler.sample()["process"]["cpu_percent"] > 1)
+    assert sampler.sample()["monitor"]["cpu_percent"] >= 0
+
+
+def test_without_a_process_and_after_its_end_there_is_only_the_monitor(
+    processes: Processes, always_fresh: None
+) -> None:
+    child = processes.start(BUSY)
+    pids: list[int | None] = [None]
+    sampler = ProcessSampler(lambda: pids[-1])
+    assert sampler.sample()["process"] is None
+    pids.append(child.pid)
+    assert sampler.sample()["process"] is not None
+    ended(child)
+    sample = sampler.sample()
+    assert sample["process"] is None and sample["monitor"]["threads"] >= 1
+
+
+def test_many_askers_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[None] = []
+    monkeypatch.setattr(process_module, "FRESH", 3600.0)
+    sampler = ProcessSampler(lambda: asked.append(None))
+    assert sampler.sample() is sampler.sample()
+    assert len(asked) == 1
+
+
+def test_ticks_come_only_while_active() -> None:
+    ticks: queue.Queue[str] = queue.Queue()
+    sampler = ProcessSampler(lambda: None)
+    sampler.start(lambda: ticks.put(threading.current_thread().name), 0.01)
+    try:
+        assert ticks.empty()
+        sampler.set_active(True)
+        assert [ticks.get(timeout=TIMEOUT) for _ in range(2)] == ["process-sampler"] * 2
+        sampler.set_active(False)
+        wait_until(lambda: _sleeps(sampler), "the sampler's sleep")
+        while not ticks.empty():
+            ticks.get()
+        sampler.set_active(True)
+        ticks.get(timeout=TIMEOUT)
+    finally:
+        sampler.stop()
+        sampler.join(TIMEOUT)
+
+
+def _sleeps(sampler: ProcessSampler) -> bool:
+    """Whether its thread waits without a time limit: the waiter has no timeout only while inactive."""
+    with sampler._wanted:
+        return not sampler._active and len(sampler._wanted._waiters) == 1  # type: ignore[attr-defined]
+
+
+def test_a_long_interval_does_not_delay_the_stop() -> None:
+    sampler = ProcessSampler(lambda: None)
+    sampler.stop()
+    sampler.join()
+    sampler = ProcessSampler(lambda: None)
+    sampler.start(lambda: None, 3600.0)
+    sampler.set_active(True)
+    sampler.stop()
+    sampler.stop()
+    sampler.join(TIMEOUT)
+    assert "process-sampler" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_failing_tick_ends_the_sampler_with_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("tick")
+
+    sampler = ProcessSampler(lambda: None)
+    sampler.start(fail, 0.0)
+    sampler.set_active(True)
+    sampler.join(TIMEOUT)
+    assert "the process-sampler ended" in caplog.text
+
+
+def test_psutil_is_not_loaded_before_it_is_needed() -> None:
+    code = "import sys, claude_mpm.sources.process; sys.exit('psutil' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
