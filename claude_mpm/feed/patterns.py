@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
-from claude_mpm.feed.event import CLAUDE_SCREEN
+from claude_mpm.feed.event import CLAUDE_SCREEN, EVENT_TYPES
 
 MAX_PATTERNS = 64  # per client; there are 16 event types
 _PATTERN = re.compile(r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?")
@@ -27,3 +28,13 @@ def matches(pattern: str, event_type: str) -> bool:
 
 def any_matches(patterns: Iterable[str], event_type: str) -> bool:
     return any(matches(pattern, event_type) for pattern in patterns)
+
+
+def expand(patterns: Iterable[str]) -> frozenset[str]:
+    """The event types that match any of the patterns."""
+    return _expand(tuple(patterns))
+
+
+@lru_cache(maxsize=256)
+def _expand(patterns: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(kind for kind in EVENT_TYPES if any_matches(patterns, kind))

@@ -1,0 +1,40 @@
+"""What the server may ask of the session: everything it knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from claude_mpm.feed import event as ev
+
+ON_DEMAND = frozenset({ev.SYSTEM_STATUS, ev.CLAUDE_SCREEN})  # made only while somebody subscribes to them
+
+
+class Control(Protocol):
+    """What a client with the right to may do to Claude. Each may raise OSError or ClaudeMpmError: Claude is gone."""
+
+    def send_input(self, text: str) -> None: ...
+
+    def interrupt(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def resize(self, cols: int, rows: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Called from any client's sender thread, several at a time; none may block for long.
+
+    status: the data of system.status but for `connected_clients`, which the server adds.
+    instances: instance_info of every live instance of this user.
+    screen: the data of claude.screen; None where there is no picture.
+    demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
+    """
+
+    status: Callable[[], Mapping[str, Any]]
+    instances: Callable[[], list[dict[str, Any]]]
+    screen: Callable[[], Mapping[str, Any] | None]
+    demand: Callable[[frozenset[str]], None]
+    control: Control | None = None

@@ -1,0 +1,223 @@
+"""What a client may ask, and the one reply each command gets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from claude_mpm.errors import ClaudeMpmError, ProtocolError
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.log import Log
+from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
+from claude_mpm.server.backend import Backend, Control
+from claude_mpm.server.subscription import Subscription
+
+HISTORY_DEFAULT = 100  # events
+HISTORY_MAX = 10_000  # events in one reply
+MAX_WINDOW = 1000  # columns or rows of a terminal
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, and what it may see and do."""
+
+    name: str
+    log: Log
+    backend: Backend
+    status: Callable[[], dict[str, Any]]
+    trusted: bool  # it presented the valid token
+
+
+@dataclass(frozen=True)
+class Client(Asker):
+    """An asker that stays."""
+
+    subscription: Subscription
+
+
+class _Params:
+    """The parameters of one command, at top level or under `params`."""
+
+    def __init__(self, message: Mapping[str, Any]) -> None:
+        inner = message.get("params")
+        if inner is not None and not isinstance(inner, dict):
+            raise ProtocolError("invalid_params", "params must be an object")
+        self._values = {**message, **(inner or {})}
+
+    def patterns(self, name: str, default: list[str] | None = None) -> list[str]:
+        value = self._values.get(name, default)
+        if not isinstance(value, list) or not all(is_pattern(item) for item in value):
+            raise ProtocolError("invalid_params", f"{name} must be a list of patterns such as *, agent.*, todo.update")
+        if len(value) > MAX_PATTERNS:
+            raise ProtocolError("invalid_params", f"{name} may have {MAX_PATTERNS} patterns")
+        return value
+
+    def number(self, name: str, lowest: int = 0, highest: int = 2**53) -> int | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value <= highest:
+            raise ProtocolError("invalid_params", f"{name} must be a whole number from {lowest} to {highest}")
+        return value
+
+    def needed_number(self, name: str, lowest: int, highest: int) -> int:
+        value = self.number(name, lowest, highest)
+        if value is None:
+            raise ProtocolError("invalid_params", f"{name} is missing")
+        return value
+
+    def text(self, name: str) -> str:
+        value = self._values.get(name)
+        if not isinstance(value, str) or not value:
+            raise ProtocolError("invalid_params", f"{name} must be a text")
+        return value
+
+
+def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
+    """A reply as JSON. `fields` stand before data."""
+    return ev.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields, "data": data})
+
+
+def status_reply(asker: Asker, **fields: Any) -> bytes:
+    """The greeting, and the answer to get_status."""
+    return reply(ev.SYSTEM_STATUS, asker.status(), instance_id=asker.log.instance_id, **fields)
+
+
+def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
+    """Do what the message asks and return the reply. `limited`: do not do it, say why."""
+    fields: dict[str, Any] = {}
+    command: str | None = None
+    try:
+        message = _decode(text)
+        fields = _request_id(message)
+        command = _command(message)
+        if limited:
+            raise ProtocolError("rate_limited", "too many replies are unread; commands are dropped until they are read")
+        run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
+        if run is None:
+            raise ProtocolError("unknown_command", f"there is no command {command[:64]}")
+        if message.get("instance_id") not in (None, client.log.instance_id):
+            raise ProtocolError("wrong_instance", f"this is instance {client.log.instance_id}")
+        return run(client, _Params(message), fields)
+    except ProtocolError as error:
+        data = {"code": error.code, "message": str(error), "command": command and command[:64]}
+        return reply("error", data, **fields)
+
+
+def _decode(text: bytes) -> dict[str, Any]:
+    try:
+        message = ev.loads(text)
+    except ValueError as error:
+        raise ProtocolError("invalid_json", f"not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("invalid_command", "a command is an object with the key command")
+    return message
+
+
+def _request_id(message: Mapping[str, Any]) -> dict[str, Any]:
+    value = message.get("request_id")
+    if value is None:
+        return {}
+    if not isinstance(value, (str, int, float)):
+        raise ProtocolError("invalid_params", "request_id must be a text or a number")
+    return {"request_id": value}
+
+
+def _command(message: Mapping[str, Any]) -> str:
+    value = message.get("command")
+    if not isinstance(value, str):
+        raise ProtocolError("invalid_command", "command must be a text")
+    return value
+
+
+# --- the table ---------------------------------------------------------------------------------------
+
+_Run = Callable[[Client, _Params, dict[str, Any]], bytes]
+
+
+def _subscribe(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    channels, since = params.patterns("channels"), params.number("since")
+    if len({*channels, *client.subscription.patterns}) > MAX_PATTERNS:
+        raise ProtocolError("invalid_params", f"a client may have {MAX_PATTERNS} patterns")
+    seq = client.subscription.add(channels, since)
+    return reply("subscribed", {"channels": list(client.subscription.patterns), "seq": seq}, **fields)
+
+
+def _unsubscribe(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    client.subscription.remove(params.patterns("channels"))
+    return reply("unsubscribed", {"channels": list(client.subscription.patterns)}, **fields)
+
+
+def _get_status(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    return status_reply(client, **fields)
+
+
+def _get_history(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    limit = params.number("limit")
+    entries, more = client.log.history(
+        params.patterns("event_types", ["*"]),
+        HISTORY_DEFAULT if limit is None else min(limit, HISTORY_MAX),
+        params.number("since") or 0,
+        params.number("before"),
+    )
+    data = {"events": [entry.message() for entry in entries], "oldest_seq": client.log.oldest_seq(), "more": more}
+    return reply("history", data, **fields)
+
+
+def _get_instances(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    return reply("instances", {"instances": client.backend.instances()}, **fields)
+
+
+def _get_screen(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    screen = client.backend.screen()
+    if screen is None:
+        raise ProtocolError("unavailable", "there is no picture of the terminal here")
+    return reply(ev.CLAUDE_SCREEN, screen, **fields)
+
+
+def _ping(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    return reply("pong", {}, **fields)
+
+
+def _control(
+    name: str, read: Callable[[_Params], tuple[Any, ...]], audit: Callable[..., dict[str, Any] | None]
+) -> _Run:
+    """A command that does something to Claude: only with the token, and written into the log first."""
+
+    def run(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+        if not client.trusted:
+            raise ProtocolError("forbidden", "control commands need the token")
+        control: Control | None = client.backend.control
+        arguments = read(params)
+        client.log.append(ev.system_control(name, client.name, audit(*arguments)))
+        try:
+            getattr(control, name)(*arguments)
+        except (OSError, ClaudeMpmError) as error:
+            raise ProtocolError("unavailable", f"Claude did not take it: {error}") from None
+        return reply("done", {"command": name}, **fields)
+
+    return run
+
+
+COMMANDS: dict[str, _Run] = {
+    "subscribe": _subscribe,
+    "unsubscribe": _unsubscribe,
+    "get_status": _get_status,
+    "get_history": _get_history,
+    "get_instances": _get_instances,
+    "get_screen": _get_screen,
+    "ping": _ping,
+}
+# The audit tells how much was typed, not what: every client reads it, and it may have been a password.
+CONTROL: dict[str, _Run] = {
+    "send_input": _control("send_input", lambda p: (p.text("text"),), lambda text: {"characters": len(text)}),
+    "interrupt": _control("interrupt", lambda p: (), lambda: None),
+    "stop": _control("stop", lambda p: (), lambda: None),
+    "resize": _control(
+        "resize",
+        lambda p: (p.needed_number("cols", 1, MAX_WINDOW), p.needed_number("rows", 1, MAX_WINDOW)),
+        lambda cols, rows: {"cols": cols, "rows": rows},
+    ),
+}

@@ -1,0 +1,262 @@
+"""One WebSocket client: its receiver thread reads and keeps time, its sender thread does everything else."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from claude_mpm.config import Limits
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.log import Entry
+from claude_mpm.server import frames
+from claude_mpm.server.commands import Client, answer, status_reply
+from claude_mpm.server.frames import Closing, FrameReader, text_frame
+from claude_mpm.server.subscription import Due
+
+RECEIVE_BYTES = 16 * 1024
+SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
+PONGS_WAITING = 64  # answers to pings not sent yet; of more the oldest are dropped
+_LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is unsent and resets
+
+log = logging.getLogger(__name__)
+
+
+class Connection:
+    """A client whose handshake is done. run() belongs to the receiver thread, which becomes `client-N-receiver`.
+
+    The sender thread alone writes, follows the log and executes commands, in the order they came; so
+    there is one reply in memory at a time, and no lock. The receiver alone measures time: it asks for
+    pings, finds the peer dead even while the sender is stuck in a full buffer, and closes the socket.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        client: Client,
+        limits: Limits,
+        stopping: int,
+        changed: Callable[[], None],
+    ) -> None:
+        """`stopping`: a descriptor that becomes readable when the server stops. `changed`: the types wanted did."""
+        self.name = client.name
+        self.types: frozenset[str] = frozenset()  # subscribed; written by the sender
+        self._sock = sock
+        self._client = client
+        self._subscription = client.subscription
+        self._limits = limits
+        self._stopping = stopping
+        self._changed = changed
+        self._slice = min(SEND_SLICE, limits.send_time / 4)
+        self._sender = threading.Thread(target=self._send_all, name=f"{client.name}-sender")
+        # From the receiver to the sender. Each is one assignment or one append, so no lock.
+        self._commands: deque[tuple[bytes, bool]] = deque()
+        self._pongs: deque[bytes] = deque(maxlen=PONGS_WAITING)
+        self._ping_due = False
+        self._last_seq: int | None = None  # the server stops: what is in the log up to here, then 1001
+        self._closing: Closing | None = None  # say this and nothing else
+        self._gone = False  # nobody is there any more
+        # From the sender to the receiver.
+        self._said_goodbye = False
+        self._reset = False  # the end is a reset, which frees what the kernel holds for the peer
+        self._heard = time.monotonic()  # the last sign of life of the peer
+
+    # --- the receiver thread ---
+
+    def run(self, rest: bytes) -> None:
+        """Serve the client until it is gone. `rest`: what it sent behind its handshake. Blocks; closes the socket."""
+        self._prepare()
+        self._sender.start()
+        try:
+            self._receive(rest)
+        except OSError as error:
+            log.info("%s: %s", self.name, error)
+        finally:
+            self._end()
+
+    def _prepare(self) -> None:
+        sock, limits = self._sock, self._limits
+        sock.setblocking(True)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, limits.send_buffer_bytes)
+        set_send_time(sock, self._slice)
+
+    def _receive(self, data: bytes) -> None:
+        reader = FrameReader(self._limits.message_bytes)
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._stopping, select.POLLIN)
+        end: float | None = None  # after it nobody waits for the peer
+        next_ping = self._heard + self._limits.ping_interval
+        while True:
+            if data and self._closing is None:
+                self._heard = time.monotonic()
+                self._take(reader, data)
+            now = time.monotonic()
+            if end is None and self._closing is not None:
+                end = now + self._limits.close_time
+            if end is None:
+                if now >= next_ping:
+                    next_ping = now + self._limits.ping_interval
+                    self._ping_due = True
+                    self._subscription.wake()
+                until = min(next_ping, self._heard + self._limits.ping_interval + self._limits.ping_time)
+                if now >= until:
+                    log.info("%s: no sign of life, reset", self.name)
+                    self._reset = True
+                    return
+            else:
+                until = end
+                if now >= until:
+                    self._reset = not self._said_goodbye
+                    return
+            ready = dict(poll.poll(max(until - now, 0) * 1000 + 1))
+            if self._stopping in ready:
+                poll.unregister(self._stopping)
+                self._last_seq = self._client.log.seq
+                end = end or time.monotonic() + self._limits.close_time
+                self._subscription.wake()
+            data = b""
+            if self._sock.fileno() in ready:
+                data = self._sock.recv(RECEIVE_BYTES)
+                if not data:
+                    return
+
+    def _take(self, reader: FrameReader, data: bytes) -> None:
+        try:
+            for received in reader.feed(data):
+                if received.kind == "text":
+                    self._take_command(received.payload)
+                elif received.kind == "ping":
+                    self._pongs.append(received.payload)
+        except Closing as closing:
+            if not closing.by_peer:
+                log.info("%s: closed with %d: %s", self.name, closing.code, closing.reason)
+            self._closing = closing
+        self._subscription.wake()
+
+    def _take_command(self, text: bytes) -> None:
+        """Queue a command. When too many wait, one more is answered `rate_limited` and the others are dropped."""
+        room = self._limits.replies_waiting - len(self._commands)
+        if room >= 0:
+            self._commands.append((text, room == 0))
+
+    def _end(self) -> None:
+        """Wake the sender wherever it is, wait for it, close."""
+        self._gone = True
+        self._subscription.wake()
+        if not self._said_goodbye:
+            shut_down(self._sock, socket.SHUT_RDWR)  # before the reset: close() would not wake a blocked send
+        self._sender.join()
+        if self._reset:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+        self._subscription.close()
+        self._sock.close()
+
+    # --- the sender thread ---
+
+    def _send_all(self) -> None:
+        try:
+            self._write(text_frame(status_reply(self._client)))
+            while not self._gone and self._closing is None:
+                if self._last_seq is not None and not self._commands and not self._subscription.behind(self._last_seq):
+                    self._closing = Closing(frames.GOING_AWAY, "the session is over")
+                elif out := self._due():
+                    self._write(b"".join(out))
+                elif self._last_seq is None:
+                    self._subscription.wait()
+            if not self._gone:
+                self._say_goodbye()
+        except OSError as error:  # the peer went, or takes nothing
+            log.info("%s: %s", self.name, error)
+            self._reset = True
+            shut_down(self._sock, socket.SHUT_RDWR)  # wakes the receiver
+        except Exception as error:  # ours; the client must not hang on it
+            log.error("%s: %s: %s", self.name, type(error).__name__, error)
+            log.debug("%s", self.name, exc_info=True)
+            self._closing = Closing(frames.INTERNAL_ERROR)
+            shut_down(self._sock, socket.SHUT_RDWR)
+
+    def _say_goodbye(self) -> None:
+        """What was asked before the end is answered; then the close frame, and nothing after it."""
+        assert self._closing is not None
+        out = [frames.pong_frame(payload) for payload in self._pongs]
+        while self._commands and not self._subscription.replaying:
+            out.append(self._answer())
+        out.append(frames.close_frame(self._closing.code, "" if self._closing.by_peer else self._closing.reason))
+        self._write(b"".join(out))
+        self._said_goodbye = True
+        shut_down(self._sock, socket.SHUT_WR)  # what is on its way still arrives; the peer closes then
+
+    def _due(self) -> list[bytes]:
+        """The frames to send now: control frames, then one reply, or as many events as make one batch."""
+        out: list[bytes] = []
+        while self._pongs:
+            out.append(frames.pong_frame(self._pongs.popleft()))
+        if self._ping_due:
+            self._ping_due = False
+            out.append(frames.ping_frame())
+        if self._commands and not self._subscription.replaying:
+            return [*out, self._answer()]
+        due = self._subscription.next(self._limits.batch_events)
+        if due.gap is not None:
+            out.append(self._gap_frame(due))
+        out += [entry.frame or _frame(entry) for entry in due.entries]
+        return out
+
+    def _answer(self) -> bytes:
+        text, limited = self._commands.popleft()
+        frame = text_frame(answer(self._client, text, limited=limited))
+        if self._subscription.types != self.types:
+            self.types = self._subscription.types
+            self._changed()
+        return frame
+
+    def _gap_frame(self, due: Due) -> bytes:
+        assert due.gap is not None
+        event = ev.system_gap(due.gap.from_seq, due.gap.to_seq, due.gap.counts, due.reason)
+        message = Entry(0, event, ev.rfc3339(time.time()), self._client.log.instance_id, None).message()
+        del message["seq"]
+        return text_frame(ev.dumps(message))
+
+    def _write(self, data: bytes) -> None:
+        """All of `data`. Raises OSError when the peer takes nothing for `send_time`."""
+        sock = self._sock
+        try:
+            sent = sock.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        view = memoryview(data)[sent:]
+        taken = time.monotonic() if view else 0.0
+        while view:
+            try:
+                view = view[sock.send(view) :]
+            except BlockingIOError:
+                if time.monotonic() - taken >= self._limits.send_time - self._slice:
+                    raise TimeoutError("takes nothing, reset") from None
+            else:
+                self._heard = taken = time.monotonic()  # a full buffer got room: the peer lives
+
+
+def _frame(entry: Entry) -> bytes:
+    frame = entry.frame = text_frame(entry.json())
+    return frame
+
+
+def set_send_time(sock: socket.socket, seconds: float) -> None:
+    """How long a blocking send waits before it raises BlockingIOError."""
+    whole = int(seconds)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1_000_000)))
+
+
+def shut_down(sock: socket.socket, how: int) -> None:
+    """shutdown(), which wakes whoever is blocked on the socket; it may be gone already."""
+    try:
+        sock.shutdown(how)
+    except OSError:
+        pass
