@@ -36,6 +36,7 @@ FULL_STATUS = STATUS | {
     "seq": 0,
     "oldest_seq": None,
     "uptime_seconds": 0.5,
+    "launch_method": "exec",
     "process": {"cpu_percent": 1.5, "memory_mb": 200.0, "children": 2},
     "monitor": {"cpu_percent": 0.1, "memory_mb": 30.5, "threads": 9, "output_dropped": 0},
 }
@@ -189,8 +190,8 @@ REPLIES: list[dict[str, Any]] = [
     {"type": "unsubscribed", "data": {"channels": []}, "request_id": "r1"},
     {"type": "history", "data": {"events": [], "oldest_seq": None, "more": False}, "request_id": 5},
     {"type": "instances", "data": {"instances": [INFO]}},
-    {"type": "pong", "data": {}, "request_id": None},
-    {"type": "done", "data": {}},
+    {"type": "pong", "data": {}, "request_id": 0.5},
+    {"type": "done", "data": {"command": "stop"}},
     {"type": "error", "data": {"code": "invalid_json", "message": "not JSON", "command": None}},
     {"type": "system.status", "data": FULL_STATUS, "instance_id": INSTANCE, "request_id": "r"},
     {"type": "claude.screen", "data": {"cols": 1, "rows": 1, "cursor": None, "lines": [], "title": None, "full": True}},
@@ -319,7 +320,7 @@ def test_a_reply_or_a_gap_with_a_number_fails() -> None:
         {"command": "subscribe"},
         {"command": "subscribe", "channels": "todo.*"},
         {"command": "subscribe", "channels": ["todo*"]},
-        {"command": "get_history", "params": {"limit": 0}},
+        {"command": "get_history", "params": {"limit": -1}},
         {"command": "resize", "cols": 80},
     ],
 )
