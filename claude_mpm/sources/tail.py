@@ -1,0 +1,60 @@
+"""A growing file of lines, read on from where it was left; no thread, no watching."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from claude_mpm.sources.lines import Lines
+
+CHUNK = 1024 * 1024  # bytes of one read
+
+
+class Tail:
+    """Follows one file through truncation and replacement. One thread.
+
+    Args:
+        max_line: bytes; a longer line is passed over.
+    """
+
+    def __init__(self, path: Path, max_line: int) -> None:
+        self.path = path
+        self._max_line = max_line
+        self._lines = Lines(max_line)
+        self._place: tuple[int, int] | None = None  # device, inode
+        self._offset = 0
+        self._skipped = 0  # in earlier files of this name
+
+    @property
+    def skipped(self) -> int:
+        """Lines that were too long."""
+        return self._skipped + self._lines.skipped
+
+    def read(self) -> list[bytes]:
+        """The lines that are whole and new. Empty as well when the file is not there or cannot be read."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return []
+        try:
+            return self._read_on(fd)
+        except OSError:
+            return []
+        finally:
+            os.close(fd)
+
+    def _read_on(self, fd: int) -> list[bytes]:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            return []
+        place = (found.st_dev, found.st_ino)
+        if place != self._place or found.st_size < self._offset:
+            self._skipped += self._lines.skipped
+            self._lines = Lines(self._max_line)
+            self._place, self._offset = place, 0
+        lines: list[bytes] = []
+        while chunk := os.pread(fd, CHUNK, self._offset):
+            self._offset += len(chunk)
+            lines += self._lines.feed(chunk)
+        return lines

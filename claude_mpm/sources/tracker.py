@@ -1,0 +1,404 @@
+"""One truth from five sources: observations in, each fact out once, whichever sources tell it and in whatever order.
+
+Pure. The parts: calls.py (which tool call is which), delegations.py (which agent does what), checklist.py (todos),
+bill.py (tokens), activity.py (working, idle, waiting). Here they are told what concerns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event, Source
+from claude_mpm.sources import delegations as work
+from claude_mpm.sources import observations as seen
+from claude_mpm.sources.activity import Activity
+from claude_mpm.sources.bill import Bill
+from claude_mpm.sources.calls import Call, Calls
+from claude_mpm.sources.checklist import CREATES, UPDATES, WRITES, Checklist
+from claude_mpm.sources.delegations import Delegations
+from claude_mpm.sources.observations import Observation, Who
+from claude_mpm.sources.said import Said
+
+NewSession = Callable[[str, Any, float], Event]  # (session id, reason, time) → session.start
+HISTORY = 1.0  # seconds before the process's start: what is older was in a resumed session's transcript
+QUESTIONS = {"AskUserQuestion": "question", "ExitPlanMode": "permission"}  # tools that always wait for the user
+
+
+class Tracker:
+    """Joins observations into events. One thread.
+
+    Args:
+        session_id: Claude's session, where it is known in advance.
+        new_session: makes `session.start` when Claude moves on to another session; None: the change is not told.
+    """
+
+    def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
+        self.session_id = session_id
+        self._new_session = new_session
+        self._past: list[str] = []
+        self._since = 0.0  # the process's start
+        self._session_since: float | None = None
+        self._end_reason: str | None = None
+        self._ended = False
+        self._calls = Calls()
+        self._delegations = Delegations()
+        self._checklists: dict[str | None, Checklist] = {}
+        self._history_todos = False
+        self._bill = Bill()
+        self._activity = Activity()
+        self._said = Said()
+
+    def observe(self, observation: Observation, source: Source, now: float) -> list[Event]:
+        """The events that follow. `now`: seconds since the epoch, the time of what has no time of its own."""
+        who = observation.who
+        at = observation.at if observation.at is not None else now
+        if self._ended or self._delegations.is_hidden(who):
+            return []
+        if self.session_id is None and who.session_id is not None:
+            self.session_id = who.session_id
+        elsewhere = who.session_id is not None and who.session_id != self.session_id
+        if elsewhere and not isinstance(observation, seen.SessionStarted):
+            late = who.session_id in self._past and isinstance(observation, (seen.Said, seen.Prompt))
+            return self._words(observation, source, at) if late else []
+        if observation.at is not None and at < self._since - HISTORY:
+            self._history(observation, at)
+            return []
+        handle = _HANDLERS.get(type(observation))
+        return self._remembered(source, now) + (handle(self, observation, source, at) if handle else [])
+
+    def take_unsettled(self) -> list[str]:
+        """Delegations that have ended without numbers, each once: call settle() for them a little later."""
+        names, self._delegations.unsettled = self._delegations.unsettled, []
+        return names
+
+    def settle(self, name: str) -> list[Event]:
+        """Tell the end of a delegation with what is known by now."""
+        return self._delegations.settle(name, "monitor")
+
+    # --- the process and its sessions ---
+
+    def _process_started(self, observed: seen.ProcessStarted, source: Source, at: float) -> list[Event]:
+        self._since = self._session_since = at
+        return []
+
+    def _process_ended(self, observed: seen.ProcessEnded, source: Source, at: float) -> list[Event]:
+        events = self._close("process_ended", source, at)
+        self._ended = True
+        return events
+
+    def _session_started(self, observed: seen.SessionStarted, source: Source, at: float) -> list[Event]:
+        new = observed.who.session_id
+        if new is None or (source != "hook" and new in self._past):
+            return []
+        if new == self.session_id:
+            if source == "stream_json":
+                return self._activity.working(source, at, new)
+            if source == "hook" and observed.reason != "compact":
+                return self._activity.idle(source, at, new)
+            return []
+        assert self.session_id is not None
+        old, reason = self.session_id, observed.reason or "resume"
+        events = self._close("session_cleared", source, at)
+        started = self._session_since if self._session_since is not None else at
+        events.append(
+            ev.session_end(
+                old, at, at - started, exit_code=None, signal=None, reason=self._end_reason or reason, source=source
+            )
+        )
+        self._past = [*self._past[-9:], old]
+        self.session_id, self._session_since, self._end_reason = new, at, None
+        self._checklists.clear()
+        self._bill.new_session()
+        if self._new_session is not None:
+            events.append(self._new_session(new, reason, at))
+        return events + self._activity.idle(source, at, new)
+
+    def _session_ended(self, observed: seen.SessionEnded, source: Source, at: float) -> list[Event]:
+        self._end_reason = observed.reason
+        return []
+
+    def _close(self, reason: str, source: Source, at: float) -> list[Event]:
+        """Nothing goes on after this: end all that is open."""
+        events = [self._tool_end(call, False, source, at, summary=reason) for call in self._calls.open()]
+        for call in self._calls.open():
+            self._calls.close(call)
+        return events + self._delegations.close(reason, source, at) + self._bill.close()
+
+    # --- words ---
+
+    def _words(self, observed: Observation, source: Source, at: float) -> list[Event]:
+        agent_id = self._agent(observed.who)
+        session_id = observed.who.session_id or self.session_id
+        mark: dict[str, Any] = {"source": source, "time": at, "session_id": session_id}
+        if isinstance(observed, seen.Prompt):
+            if not self._said.prompt_is_new(observed.text, source, observed.at):
+                return []
+            return [ev.claude_message("user", observed.text, **mark)]
+        assert isinstance(observed, seen.Said)
+        if not self._said.text_is_new(observed.message_id, observed.text, source):
+            return []
+        return [
+            ev.claude_message(
+                "assistant",
+                observed.text,
+                model=observed.model,
+                agent_id=agent_id,
+                message_id=observed.message_id,
+                **mark,
+            )
+        ]
+
+    def _prompt(self, observed: seen.Prompt, source: Source, at: float) -> list[Event]:
+        return self._words(observed, source, at) + self._works(observed.who, source, at)
+
+    def _text(self, observed: seen.Said, source: Source, at: float) -> list[Event]:
+        events = self._words(observed, source, at)
+        return events + (self._works(observed.who, source, at) if observed.who.is_main and events else [])
+
+    def _api_failed(self, observed: seen.ApiFailed, source: Source, at: float) -> list[Event]:
+        if not observed.final:
+            if not self._said.retry_counts(source):
+                return []
+            return [ev.system_error(observed.text, "claude", severity="warning", hint="Claude tries again by itself.")]
+        if not self._said.text_is_new(observed.message_id, observed.text, source):
+            return []
+        agent_id, session_id = self._agent(observed.who), observed.who.session_id
+        events = [
+            ev.claude_message(
+                "system", observed.text, agent_id=agent_id, message_id=observed.message_id,
+                source=source, time=at, session_id=session_id,
+            ),
+            ev.system_error(observed.text, "claude"),
+        ]  # fmt: skip
+        return events + (self._turn_over(None, source, at) if observed.who.is_main else [])
+
+    # --- tools ---
+
+    def _tool_started(self, observed: seen.ToolStarted, source: Source, at: float) -> list[Event]:
+        agent_id = self._agent(observed.who)
+        if agent_id is None and observed.who.unsure and observed.tool not in work.TOOLS:
+            agent_id = self._delegations.only_foreground()
+        call = self._calls.start(observed, agent_id, at)
+        if call is None:
+            return []
+        session_id = observed.who.session_id or self.session_id
+        events = [
+            ev.tool_start(
+                call.name, call.tool, call.input, source=source, agent_id=agent_id, time=at, session_id=session_id
+            )
+        ]
+        self._delegations.worked(agent_id, tool_uses=1)
+        if call.tool in work.TOOLS:
+            events += self._delegations.start(call, session_id, source)
+        elif call.tool == WRITES:
+            todos = self._checklist(agent_id).written(_given(call, "todos"))
+            events += self._todos(todos, agent_id, source, at)
+        return events + self._asks_or_works(call, source, at)
+
+    def _tool_ended(self, observed: seen.ToolEnded, source: Source, at: float) -> list[Event]:
+        events: list[Event] = []
+        if observed.tool is not None and not self._calls.knows(observed):
+            started = at - (observed.duration_ms or 0) / 1000
+            start = seen.ToolStarted(observed.who, started, observed.tool_use_id, observed.tool, observed.input)
+            events += self._tool_started(start, source, started)
+        events += self._bill.others(self._agent(observed.who))
+        call = self._calls.end(observed)
+        if call is None:
+            return events
+        duration = observed.duration_ms
+        if duration is None and at >= call.started:
+            duration = int((at - call.started) * 1000)
+        events.append(self._tool_end(call, observed.ok, source, at, duration_ms=duration, summary=observed.summary))
+        if call.tool in work.TOOLS:
+            events += self._delegations.result(call, observed, source, at)
+        elif observed.ok and call.tool in (CREATES, UPDATES):
+            events += self._todos(self._task_changed(call, observed, at), None, source, at)
+        if self._activity.waiting_tool in (None, call.name) or self._activity.state != "waiting":
+            events += self._works(observed.who, source, at)
+        return events
+
+    def _task_changed(self, call: Call, observed: seen.ToolEnded, at: float) -> list[dict[str, Any]] | None:
+        checklist = self._checklist(None)  # tasks are the session's, whoever of its agents changes them
+        change = checklist.created if call.tool == CREATES else checklist.updated
+        return change(call.input, observed.result, at)
+
+    def _tool_end(
+        self,
+        call: Call,
+        ok: bool,
+        source: Source,
+        at: float,
+        *,
+        duration_ms: int | None = None,
+        summary: str | None = None,
+    ) -> Event:
+        return ev.tool_end(
+            call.name, call.tool, ok, source=source, duration_ms=duration_ms, summary=summary,
+            agent_id=call.agent_id, time=at, session_id=self.session_id,
+        )  # fmt: skip
+
+    def _interrupted(self, observed: seen.Interrupted, source: Source, at: float) -> list[Event]:
+        if not observed.who.is_main:
+            return []
+        events = []
+        for call in self._calls.open():
+            if call.started <= at and not self._delegations.is_background(call.agent_id):
+                self._calls.close(call)
+                events.append(self._tool_end(call, False, source, at, summary="interrupted"))
+        events += self._delegations.close("interrupted", source, at, foreground_only=True)
+        return events + self._turn_over(None, source, at)
+
+    # --- agents ---
+
+    def _agent_seen(self, observed: seen.AgentSeen, source: Source, at: float) -> list[Event]:
+        return self._delegations.seen(observed, self._calls.find(observed.tool_use_id), source, at)
+
+    def _agent_ended(self, observed: seen.AgentEnded, source: Source, at: float) -> list[Event]:
+        call = self._calls.find(observed.tool_use_id)
+        return self._bill.others(observed.who.agent_id) + self._delegations.ended(observed, call, source, at)
+
+    def _agent(self, who: Who) -> str | None:
+        call = self._calls.find(who.delegated_by)
+        return self._delegations.agent_of(who, call.name if call else who.delegated_by)
+
+    # --- todos ---
+
+    def _checklist(self, agent_id: str | None) -> Checklist:
+        return self._checklists.setdefault(agent_id, Checklist())
+
+    def _todo_file(self, observed: seen.TodoFile, source: Source, at: float) -> list[Event]:
+        agent_id = observed.who.agent_id
+        if agent_id is not None and not self._delegations.knows(agent_id):
+            return []  # 1.x and 2.0 give the agents' files names that occur nowhere else
+        return self._todos(self._checklist(agent_id).filed(observed.todos, at), agent_id, source, at)
+
+    def _todos(
+        self, todos: list[dict[str, Any]] | None, agent_id: str | None, source: Source, at: float
+    ) -> list[Event]:
+        if todos is None:
+            return []
+        return [ev.todo_update(todos, source=source, agent_id=agent_id, time=at, session_id=self.session_id)]
+
+    # --- tokens ---
+
+    def _used(self, observed: seen.Used, source: Source, at: float) -> list[Event]:
+        agent_id = self._agent(observed.who)
+        self._delegations.worked(agent_id, used=observed)
+        at_once = agent_id is None and self._activity.state == "idle"
+        return self._bill.used(observed, agent_id, source, at, at_once=at_once)
+
+    def _cost(self, observed: seen.Cost, source: Source, at: float) -> list[Event]:
+        return self._bill.cost(observed.usd, self.session_id, source, at)
+
+    # --- what Claude is doing ---
+
+    def _works(self, who: Who, source: Source, at: float) -> list[Event]:
+        return self._activity.working(source, at, who.session_id or self.session_id)
+
+    def _asks_or_works(self, call: Call, source: Source, at: float) -> list[Event]:
+        activity = self._activity
+        kind = QUESTIONS.get(call.tool)
+        if kind is None and activity.state == "waiting":
+            if activity.waiting_tool is not None:
+                return []  # another agent works on; the question stays
+            kind = "permission"  # the dialog was seen before the call it is about
+            at = max(at, activity.at)
+        if kind is None:
+            return activity.working(source, at, self.session_id)
+        return self._waits(kind, call, None, source, at)
+
+    def _waits(self, kind: str, call: Call | None, message: str | None, source: Source, at: float) -> list[Event]:
+        if call is None:
+            return self._activity.waiting(kind, source, at, self.session_id, message=message)
+        return self._activity.waiting(
+            QUESTIONS.get(call.tool, kind), source, at, self.session_id,
+            name=call.name, tool=call.tool, tool_input=call.input, message=message,
+        )  # fmt: skip
+
+    def _turn_ended(self, observed: seen.TurnEnded, source: Source, at: float) -> list[Event]:
+        return self._turn_over(observed.background_agents, source, at) if observed.who.is_main else []
+
+    def _turn_over(self, background_agents: int | None, source: Source, at: float) -> list[Event]:
+        goes_on = self._delegations.any_background() if background_agents is None else background_agents > 0
+        change = self._activity.working if goes_on else self._activity.idle
+        return self._bill.turn_ended() + change(source, at, self.session_id)
+
+    def _busy(self, observed: seen.Busy, source: Source, at: float) -> list[Event]:
+        if observed.status == "waiting":
+            if self._activity.state == "waiting":
+                return []
+            return self._waits("permission", self._pending(""), None, source, at)
+        change = self._activity.working if observed.status == "busy" else self._activity.idle
+        return change(source, at, self.session_id)
+
+    def _notified(self, observed: seen.Notified, source: Source, at: float) -> list[Event]:
+        if observed.kind == "input":
+            if self._activity.state not in (None, "idle"):
+                return []
+            waiting_for = {"kind": "input", "message": observed.message}
+            return self._activity.idle(source, at, self.session_id, waiting_for)
+        call = self._pending(observed.message)
+        if self._activity.state == "waiting" and call is None:
+            return []
+        return self._waits(observed.kind, call, observed.message, source, at)
+
+    def _pending(self, message: str) -> Call | None:
+        """The call a dialog is about: one the message names, else the newest that is no delegation, else the newest."""
+        calls = self._calls.open()
+        named = [call for call in calls if call.tool in message.split()]
+        return next(reversed(named or [call for call in calls if call.tool not in work.TOOLS] or calls), None)
+
+    # --- a resumed session's past ---
+
+    def _history(self, observed: Observation, at: float) -> None:
+        """What was before the process: only what still holds is kept, todos and tokens."""
+        if isinstance(observed, seen.Used):
+            self._bill.history(observed, self._agent(observed.who))
+        elif isinstance(observed, seen.TodoFile):
+            if observed.who.agent_id is None:
+                self._history_todos |= self._checklist(None).filed(observed.todos, at) is not None
+        elif isinstance(observed, seen.ToolStarted):
+            call = self._calls.start(observed, None, at)
+            if call is not None and call.tool == WRITES and observed.who.is_main:
+                self._history_todos |= self._checklist(None).written(_given(call, "todos")) is not None
+        elif isinstance(observed, seen.ToolEnded):
+            call = self._calls.end(observed)
+            if call is not None and observed.ok and call.tool in (CREATES, UPDATES):
+                self._history_todos |= self._task_changed(call, observed, at) is not None
+
+    def _remembered(self, source: Source, now: float) -> list[Event]:
+        """The todo list a resumed session begins with."""
+        if not self._history_todos:
+            return []
+        self._history_todos = False
+        for call in self._calls.open():
+            self._calls.close(call)
+        return self._todos(self._checklist(None).todos, None, source, now)
+
+
+def _given(call: Call, name: str) -> Any:
+    return call.input.get(name) if isinstance(call.input, dict) else None
+
+
+_HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Source, float], list[Event]]] = {
+    seen.ProcessStarted: Tracker._process_started,
+    seen.ProcessEnded: Tracker._process_ended,
+    seen.SessionStarted: Tracker._session_started,
+    seen.SessionEnded: Tracker._session_ended,
+    seen.Prompt: Tracker._prompt,
+    seen.Said: Tracker._text,
+    seen.ApiFailed: Tracker._api_failed,
+    seen.ToolStarted: Tracker._tool_started,
+    seen.ToolEnded: Tracker._tool_ended,
+    seen.Interrupted: Tracker._interrupted,
+    seen.AgentSeen: Tracker._agent_seen,
+    seen.AgentEnded: Tracker._agent_ended,
+    seen.TodoFile: Tracker._todo_file,
+    seen.Used: Tracker._used,
+    seen.Cost: Tracker._cost,
+    seen.TurnEnded: Tracker._turn_ended,
+    seen.Busy: Tracker._busy,
+    seen.Notified: Tracker._notified,
+}
