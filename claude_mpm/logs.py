@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from claude_mpm.config import Limits
 
@@ -22,12 +24,10 @@ def file_log(path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> I
     root = logging.getLogger("claude_mpm")
     root.setLevel(logging.INFO)
     root.propagate = False
-    lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUE_LINES)
-    handler = logging.handlers.QueueHandler(lines)  # type: ignore[arg-type]
+    lines: queue.Queue[Any] = queue.Queue(QUEUE_LINES)
+    handler = logging.handlers.QueueHandler(lines)
     writer = _Writer(lines, _File(path, limits, on_trouble))
     writer.start()
-    if writer.thread is not None:
-        writer.thread.name = "log-writer"
     root.addHandler(handler)
     try:
         yield
@@ -41,11 +41,12 @@ def file_log(path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> I
 class _Writer(logging.handlers.QueueListener):
     """The standard library's listener; its thread is a daemon, so a disk that hangs cannot keep us from ending."""
 
-    _thread = None
+    _thread: threading.Thread | None
 
-    @property
-    def thread(self) -> object:
-        return self._thread
+    def start(self) -> None:
+        super().start()
+        assert self._thread is not None
+        self._thread.name = "log-writer"
 
     def stop(self) -> None:
         """As the parent's, but waits a second at most for a disk that hangs."""

@@ -8,7 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Command:
         session_id: the id Claude will use; None when Claude picks one itself (resume, continue, fork).
         print_mode: `-p`: no terminal interface.
         is_session: False for `claude mcp`, `claude --version` and the like.
+        cwd: where it runs.
     """
 
     executable: str
@@ -63,12 +64,13 @@ class Command:
     session_id: str | None
     print_mode: bool
     is_session: bool
+    cwd: Path = field(default_factory=Path.cwd)
 
     @property
     def config_dir(self) -> Path:
         """Where this claude keeps its files (CLAUDE_CONFIG_DIR, else ~/.claude)."""
         chosen = self.env.get("CLAUDE_CONFIG_DIR")
-        return Path(chosen) if chosen else Path(self.env.get("HOME") or Path.home()) / ".claude"
+        return self.cwd / chosen if chosen else Path(self.env.get("HOME") or Path.home()) / ".claude"
 
 
 def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_id: str | None = None) -> Command:

@@ -71,6 +71,10 @@ class PipeChild(Child):
         self._process.stderr.close()
         return self._exit
 
+    def interrupt(self) -> None:
+        """SIGINT to Claude. Any thread."""
+        self._send(signal.SIGINT)
+
     def _statuses(self) -> list[int]:
         assert self._process is not None
         pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from claude_mpm.config import Limits
+from claude_mpm.errors import ClaudeMpmError
 from claude_mpm.launch.child import Child, Exit, OutputSink
 from claude_mpm.launch.command import Command
 from claude_mpm.launch.job import Job, spawn
@@ -103,19 +104,18 @@ class PtyChild(Child):
 
     # --- asked for by clients, any thread ---
 
-    def send_input(self, text: str) -> bool:
-        """Type `text` for Claude. False when it takes nothing at the moment."""
+    def send_input(self, text: str) -> None:
+        """Type `text` for Claude. ClaudeMpmError when it takes nothing at the moment."""
         data = text.encode("utf-8", "replace")
         with self._clients_lock:
             if sum(map(len, self._from_clients)) + len(data) > INPUT_WAITING:
-                return False
+                raise ClaudeMpmError("Claude reads no input at the moment")
             self._from_clients.append(data)
         self._signals.wake()
-        return True
 
-    def interrupt(self) -> bool:
+    def interrupt(self) -> None:
         """Ctrl-C, as typed."""
-        return self.send_input("\x03")
+        self.send_input("\x03")
 
     def resize(self, cols: int, rows: int) -> None:
         """Size Claude's terminal, until the user's own changes."""

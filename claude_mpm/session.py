@@ -1,0 +1,315 @@
+"""One monitored run: builds the parts, starts them in order, stops them in reverse.
+
+Claude comes first. What the user waits for happens in the main thread (spawn, copy keys, exit code); everything
+that watches and serves is started and stopped by the thread `monitor`, so that no disk, port or library can hold
+up the session. A part that fails becomes one `system.error`, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import socket
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from claude_mpm import __version__
+from claude_mpm.config import Config
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event
+from claude_mpm.feed.log import Log
+from claude_mpm.launch.child import Exit
+from claude_mpm.launch.command import Command
+
+if TYPE_CHECKING:
+    from claude_mpm.server.backend import Control
+    from claude_mpm.server.listener import Server
+    from claude_mpm.sources.claude import ClaudeSources
+    from claude_mpm.sources.process import ProcessSampler
+
+log = logging.getLogger(__name__)
+
+FINISH_TIME = 4.0  # seconds; to tell every client the end and take the parts down
+DRAIN_TIME = 1.0  # seconds; reading what Claude wrote last, before the end is told
+
+
+class Session:
+    """What is watched of one run of Claude, and served. Methods are called in the main thread unless they say so.
+
+    Args:
+        config: what the user chose.
+        command: what is, or was, started as Claude.
+        sockets: listening, both loopback families; the session closes them.
+        spool: the hooks' private directory; None when hooks are off.
+        control: what clients with the right to may do to Claude.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        command: Command,
+        sockets: Sequence[socket.socket],
+        *,
+        spool: Path | None = None,
+        control: Control | None = None,
+        has_output: bool = True,
+        start_reason: str = "startup",
+    ) -> None:
+        self._config = config
+        self._command = command
+        self._sockets = sockets
+        self._spool = spool
+        self._control = control
+        self._start_reason = start_reason
+        self._started = time.monotonic()
+        self._start_time = time.time()
+        self._pid: int | None = None
+        self._exit: tuple[Exit | None, str, float] | None = None
+        self._server: Server | None = None
+        self._sources: ClaudeSources | None = None
+        self._sampler: ProcessSampler | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._monitor, name="monitor", daemon=True)  # see finish()
+        instance_id = str(uuid.uuid4())
+        self.log = Log(instance_id, config.limits)
+        self.info = instance_info(
+            config, sockets[0].getsockname()[1], instance_id, command.cwd, self._start_time, has_output
+        )
+
+    # --- the life of Claude, told by whoever started it ---
+
+    def claude_starting(self) -> None:
+        """Claude is about to be launched; or, with the start reason `attach`, it runs already."""
+        self.log.append(
+            ev.session_start(
+                self._command.session_id,
+                self.info,
+                self._config.launch_method,
+                self._start_time,
+                reason=self._start_reason,  # type: ignore[arg-type]
+            )
+        )
+        if self._start_reason != "attach":
+            self.log.append(ev.claude_status("starting", source="process", message="Claude is about to be launched"))
+
+    def claude_running(self, pid: int) -> None:
+        """Claude has been launched; start watching and serving. Does not block."""
+        self._pid = pid
+        self.log.append(ev.claude_status("running", source="process", pid=pid))
+        self._thread.start()
+
+    def launch_failed(self, reason: str) -> None:
+        """Claude could not be launched: whoever is connected or connects in this moment learns why."""
+        self.log.append(ev.system_error(reason, "launch"))
+        self._exit = (None, reason, time.time())
+        self._thread.start()
+
+    def finish(self, exit_status: Exit | None, reason: str) -> None:
+        """Claude has ended, or we leave it: tell every client, and take the parts down. Blocks up to FINISH_TIME.
+
+        A part that does not come back by then is left behind in its thread: the process ends all the same.
+        """
+        if self._exit is None:
+            self._exit = (exit_status, reason, time.time())
+        self._ended.set()
+        self._thread.join(FINISH_TIME)
+        if self._thread.is_alive():
+            log.warning("not everything ended in %g s", FINISH_TIME)
+
+    def stdout_line(self, line: bytes) -> None:
+        """A line Claude printed in print mode. Any thread; does not block."""
+        sources = self._sources
+        if sources is not None:
+            sources.stdout_line(line)
+
+    # --- the thread `monitor` ---
+
+    def _monitor(self) -> None:
+        parts: list[tuple[str, Callable[[ExitStack], None]]] = [
+            ("server", self._start_server),
+            ("sampler", self._start_sampler),
+            ("sources", self._start_sources),
+            ("registry", self._start_registry),
+        ]
+        try:
+            with ExitStack() as running:
+                for name, start in parts:
+                    try:
+                        start(running)
+                    except Exception as error:
+                        log.exception("%s did not start", name)
+                        self.log.append(ev.system_error(f"{name} did not start: {error}", name, severity="error"))
+                self._ended.wait()
+                self._last_words()
+        except Exception:
+            log.exception("the monitor did not end cleanly")
+
+    def _start_server(self, running: ExitStack) -> None:
+        from claude_mpm.server.backend import Backend
+        from claude_mpm.server.listener import Server
+
+        backend = Backend(
+            status=self.status,
+            instances=self._instances,
+            screen=lambda: None,
+            demand=self._demand,
+            control=self._control,
+        )
+        self._server = server = Server(self._sockets, self.log, self._config, backend)
+        server.start()
+        running.callback(server.join, 2.0)
+        running.callback(server.stop)
+
+    def _start_sampler(self, running: ExitStack) -> None:
+        from claude_mpm.sources.process import ProcessSampler
+
+        self._sampler = sampler = ProcessSampler(lambda: self._pid)
+        sampler.start(self._tick, self._config.limits.status_interval)
+        running.callback(sampler.join, 1.0)
+        running.callback(sampler.stop)
+
+    def _start_sources(self, running: ExitStack) -> None:
+        from claude_mpm.sources.claude import ClaudeSources
+        from claude_mpm.sources.watcher import Watcher
+
+        watcher = Watcher(lambda sentence: self._warn(sentence, "watcher"))
+        self._sources = sources = ClaudeSources(
+            watcher, self._command.config_dir, self._command.cwd, self._emit, self._spool, self._config.limits
+        )
+        sources.start(self._command.session_id, self._pid)
+        watcher.start()
+        running.callback(watcher.join, 1.0)
+        running.callback(watcher.stop)
+
+    def _start_registry(self, running: ExitStack) -> None:
+        from claude_mpm import instances
+
+        instances.register(self._config.state_dir, self.info, self._config.token)
+        running.callback(instances.unregister, self._config.state_dir, self.log.instance_id)
+
+    def _last_words(self) -> None:
+        """What Claude wrote last, then its end: nothing comes after `session.end`."""
+        assert self._exit is not None
+        exit_status, reason, end_time = self._exit
+        if self._sources is not None:
+            self._sources.process_ended(
+                exit_status.code if exit_status else None, exit_status.signal if exit_status else None
+            )
+            self._sources.drain(DRAIN_TIME)
+        self.log.append(self._final_status(exit_status, reason))
+        self.log.append(
+            ev.session_end(
+                self.log.session_id,
+                end_time,
+                time.monotonic() - self._started,
+                exit_code=exit_status.code if exit_status else None,
+                signal=exit_status.signal if exit_status else None,
+                reason=reason,
+            )
+        )
+
+    def _final_status(self, exit_status: Exit | None, reason: str) -> Event:
+        failed = self._pid is None or (
+            exit_status is not None and (exit_status.signal is not None or exit_status.code != 0)
+        )
+        return ev.claude_status(
+            "error" if failed else "stopped",
+            source="process",
+            pid=self._pid,
+            message=reason,
+            exit_code=exit_status.code if exit_status else None,
+            signal=exit_status.signal if exit_status else None,
+        )
+
+    # --- asked by the parts, any thread ---
+
+    def status(self) -> dict[str, Any]:
+        """The data of `system.status`."""
+        data = self.log.snapshot() | {
+            "websocket_port": self.info["port"],
+            "instance_info": self.info,
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "connected_clients": self._server.client_count if self._server else 0,
+            "launch_method": self._config.launch_method,
+        }
+        return data | (self._sampler.sample() if self._sampler else {})
+
+    def _instances(self) -> list[dict[str, Any]]:
+        from claude_mpm import instances
+
+        return instances.live(self._config.state_dir)
+
+    def _demand(self, types: frozenset[str]) -> None:
+        if self._sampler is not None:
+            self._sampler.set_active(ev.SYSTEM_STATUS in types)
+
+    def _tick(self) -> None:
+        self.log.append(ev.system_status(self.status()))
+
+    def _emit(self, event: Event) -> None:
+        self.log.append(event)
+
+    def log_trouble(self, sentence: str) -> None:
+        """The log file cannot be written."""
+        self._warn(sentence, "log")
+
+    def _warn(self, sentence: str, component: str) -> None:
+        self.log.append(ev.system_error(sentence, component, severity="warning"))
+
+
+def instance_info(
+    config: Config, port: int, instance_id: str, cwd: Path, start_time: float, has_output: bool
+) -> dict[str, Any]:
+    """`instance_info` of the protocol: what tells one instance from another."""
+    capabilities = ["agents", "todos", "messages", "status"]
+    capabilities += ["output"] if has_output else []
+    capabilities += ["hooks"] if config.hooks else []
+    capabilities += ["control"] if config.control else []
+    return {
+        "port": port,
+        "host": config.host or "localhost",
+        "working_dir": str(cwd),
+        "instance_id": instance_id,
+        "pid": os.getpid(),
+        "hostname": socket.gethostname(),
+        "user": _user(),
+        "git_branch": git_branch(cwd),
+        "started_at": ev.rfc3339(start_time),
+        "claude_mpm_version": __version__,
+        "claude_version": None,
+        "capabilities": capabilities,
+    }
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a uid without a name
+        return None
+
+
+def git_branch(directory: Path) -> str | None:
+    """The branch checked out in `directory` or above it, read from git's files: no process is started."""
+    for parent in (directory, *directory.parents):
+        marker = parent / ".git"
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if marker.is_file():  # a worktree or submodule: "gitdir: PATH"
+                marker = parent / marker.read_text()[:4096].partition(":")[2].strip()
+            head = (marker / "HEAD").read_text()[:4096].strip()
+            return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else head[:12]
+    return None
+
+
+def make_spool(state_dir: Path) -> Path:
+    """A private directory for this run's hooks. Raises OSError."""
+    base = state_dir / "spool"
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=base))
