@@ -296,5 +296,5 @@ def test_a_failing_tick_ends_the_sampler_with_a_log_line(caplog: pytest.LogCaptu
 
 
 def test_psutil_is_not_loaded_before_it_is_needed() -> None:
-    code = "import sys, claude_mpm.sources.process; sys.exit('psutil' in sys.modules)"
+    code = "import sys, claude_mpm.sources.process, claude_mpm.instances; sys.exit('psutil' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

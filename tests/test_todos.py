@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support import DATA, TIMEOUT, wait_until
 
 from claude_mpm.feed.event import dumps
+from claude_mpm.sources.files import read_file
 from claude_mpm.sources.todos import (
     AGAIN,
     MAX_TODOS,
@@ -26,7 +27,6 @@ from claude_mpm.sources.todos import (
     cleared_away,
     parse_task_file,
     parse_todo_file,
-    read_file,
 )
 from claude_mpm.sources.watcher import Watcher
 

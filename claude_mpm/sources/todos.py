@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from claude_mpm.feed.event import cut, loads
+from claude_mpm.sources.files import read_file
 from claude_mpm.sources.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -90,28 +90,6 @@ def cleared_away(before: Iterable[Todo], now: Iterable[Todo]) -> bool:
     """Whether `now` is `before`, all completed, with some or all of it cleared away."""
     left = list(before)
     return all(todo["status"] == "completed" for todo in left) and all(todo in left for todo in now)
-
-
-def read_file(path: Path, limit: int) -> tuple[bytes, float]:
-    """The content of a regular file of at most `limit` bytes, and its mtime. Does not block, whatever is there.
-
-    Raises:
-        OSError: it cannot be opened; it is a symbolic link: whoever can write there could point it at any file of ours.
-        ValueError: it is no file, or too large.
-    """
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: a FIFO would hang
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise ValueError("not a regular file")
-        if found.st_size <= limit:
-            with open(fd, "rb", closefd=False) as file:
-                data = file.read(limit + 1)
-            if len(data) <= limit:
-                return data, found.st_mtime
-        raise ValueError("too large")
-    finally:
-        os.close(fd)
 
 
 class TodoFiles:

@@ -298,16 +298,18 @@ def _system_observer() -> BaseObserver:
     """watchdog's best for this system.
 
     Its inotify observers hold back a MOVED_FROM, and all behind it, for half a second to pair it with its MOVED_TO.
-    Claude renames every file it writes, and to us the two halves are two names: no delay.
+    Claude renames every file it writes, and to us the two halves are two names: no delay. They also log as an error
+    that an event came for a watch that was just given up, which says nothing.
     """
     from watchdog.observers import Observer
 
+    logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
     for module, grouper in (
         ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
         ("inotify_buffer", "InotifyBuffer"),  # before watchdog 7
     ):
         try:
             getattr(importlib.import_module(f"watchdog.observers.{module}"), grouper).delay = 0.0
-        except (ImportError, AttributeError, OSError):
+        except (ImportError, AttributeError):
             continue
     return Observer()
