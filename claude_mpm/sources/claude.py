@@ -19,7 +19,8 @@ from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources import hooks, session_file, stream_json, transcript
 from claude_mpm.sources.observations import Observation, ProcessEnded, ProcessStarted, TodoFile, Who
 from claude_mpm.sources.tail import Tail
-from claude_mpm.sources.todos import SESSION_ID, TodoFiles, TodoList, read_file
+from claude_mpm.sources.files import read_file
+from claude_mpm.sources.todos import SESSION_ID, TodoFiles, TodoList
 from claude_mpm.sources.tracker import NewSession, Tracker
 from claude_mpm.sources.watcher import Watcher
 
