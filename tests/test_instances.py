@@ -255,8 +255,10 @@ def test_where_we_may_not_look_the_holder_is_unknown(state_dir: Path, monkeypatc
 
 
 def test_a_command_line_is_shown_short_and_without_control_characters() -> None:
-    command = [sys.executable, "-c", "import sys; sys.stdin.read()", "\x1b[31m" + "x" * 300]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, "\x1b[31m" + "x" * 300]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline()
         shown = instances._command(process.pid)
     assert shown.isprintable() and len(shown) <= 101 and shown.endswith("…")
     assert instances._command(process.pid) == ""

@@ -19,7 +19,7 @@ from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
 from claude_mpm.sources.inbox import MAX_NAMES, MAX_WORK
-from claude_mpm.sources.watcher import Watcher
+from claude_mpm.sources.watcher import MOVE_GROUPERS, Watcher
 
 
 class Seen:
@@ -135,6 +135,19 @@ def test_both_names_of_a_rename_are_told_and_deleted_ones_too(watcher: Watcher, 
         names |= seen.next() or set()
     (tmp_path / "1.json").unlink()
     seen.until("1.json")
+
+
+def test_watchdog_holds_back_no_half_of_a_rename(watcher: Watcher, tmp_path: Path) -> None:
+    """It would, for half a second and with all events behind it, to pair the halves."""
+    seen = Seen()
+    watcher.watch(tmp_path, seen)
+    seen.until_everything()
+    delays = [
+        getattr(sys.modules[f"watchdog.observers.{module}"], grouper).delay
+        for module, grouper in MOVE_GROUPERS
+        if f"watchdog.observers.{module}" in sys.modules
+    ]
+    assert not any(delays)
 
 
 def test_a_file_moved_out_of_the_directory_is_told(watcher: Watcher, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Note = Callable[[str, str], None]  # a directory, a name in it
+
 MAX_SENTENCES = 100  # different troubles told and logged
 SETTLE = 8  # looks in a row while directories appear under our eyes; the next second goes on
 POLL = 0.5  # seconds between two snapshots where there is no inotify
 CLOSE_TIME = 5.0  # seconds watchdog's threads get to end; they are daemons
 OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)  # inotify instances or watches
+MOVE_GROUPERS = (("inotify_move_event_grouper", "InotifyMoveEventGrouper"), ("inotify_buffer", "InotifyBuffer"))  # 7, 5
 ITSELF = ""  # as a name: the directory itself is gone
 
 
@@ -133,11 +137,9 @@ class Watcher:
                 self._observed.forget(directory)
                 look = True
             for place in self._places:
-                if place.observed != directory:
-                    continue
-                if place.awaited is not None:
+                if place.observed == directory and place.awaited is not None:
                     look |= noted is None or place.awaited in noted
-                elif noted is None or noted:
+                elif place.observed == directory and (noted is None or noted):
                     self._call(place, None if noted is None else frozenset(noted))
         return look
 
@@ -169,30 +171,26 @@ class Watcher:
             work()
         except Exception as error:
             sentence = f"Reading Claude's files went wrong: {type(error).__name__}: {error}"
-            if sentence not in self._told:
+            if self._tell(sentence):
                 log.exception("a callback of the file-reader failed")
-            self._tell(sentence)
 
-    def _tell(self, sentence: str) -> None:
+    def _tell(self, sentence: str) -> bool:
+        """Whether it was new."""
         if sentence in self._told or len(self._told) >= MAX_SENTENCES:
-            return
+            return False
         self._told.add(sentence)
         log.warning("%s", sentence)
         try:
             self._on_error(sentence)
         except Exception:
             log.exception("on_error failed")
+        return True
 
 
 class _Observed:
     """The directories under watchdog's eyes. For the file-reader only, and never called with a lock held."""
 
-    def __init__(
-        self,
-        make_observer: Callable[[], BaseObserver],
-        note: Callable[[str, str], None],
-        tell: Callable[[str], None],
-    ) -> None:
+    def __init__(self, make_observer: Callable[[], BaseObserver], note: Note, tell: Callable[[str], bool]) -> None:
         self._make_observer = make_observer
         self._note = note
         self._tell = tell
@@ -212,10 +210,8 @@ class _Observed:
         self._watches.clear()
         if observer is None:
             return
-        try:
+        with suppress(OSError, RuntimeError):  # a watch that died by itself
             observer.stop()
-        except (OSError, RuntimeError) as error:
-            log.debug("stop of the observer: %r", error)
         if observer.ident is not None:
             observer.join(CLOSE_TIME)
 
@@ -231,10 +227,8 @@ class _Observed:
     def forget(self, path: str) -> None:
         watch, _ = self._watches.pop(path, (None, None))
         if watch is not None and self._observer is not None:
-            try:
+            with suppress(KeyError, OSError, RuntimeError):  # it died by itself
                 self._observer.unschedule(watch)
-            except (KeyError, OSError, RuntimeError) as error:  # it died by itself
-                log.debug("unschedule %s: %r", path, error)
 
     def _schedule(self, path: str, identity: Identity) -> bool:
         if not os.access(path, os.R_OK | os.X_OK):  # watchdog's inotify observer ignores EACCES: no error, no events
@@ -273,7 +267,7 @@ class _Observed:
 class _Handler:
     """What watchdog calls. Opens nothing (that would be an event again), never raises (that would end its thread)."""
 
-    def __init__(self, directory: str, note: Callable[[str, str], None]) -> None:
+    def __init__(self, directory: str, note: Note) -> None:
         self._directory = directory
         self._note = note
 
@@ -304,12 +298,7 @@ def _system_observer() -> BaseObserver:
     from watchdog.observers import Observer
 
     logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
-    for module, grouper in (
-        ("inotify_move_event_grouper", "InotifyMoveEventGrouper"),
-        ("inotify_buffer", "InotifyBuffer"),  # before watchdog 7
-    ):
-        try:
+    for module, grouper in MOVE_GROUPERS:
+        with suppress(ImportError, AttributeError):
             getattr(importlib.import_module(f"watchdog.observers.{module}"), grouper).delay = 0.0
-        except (ImportError, AttributeError):
-            continue
     return Observer()
