@@ -1,13 +1,27 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
+SERVED = ("monitor.html", "docs/asyncapi.yaml")  # a checkout serves them from where they are, an installation from data/
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "claude_mpm/__init__.py").read_text())
 assert VERSION is not None
+
+
+class BuildWithServedFiles(build_py):
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            data = Path(self.build_lib) / "claude_mpm" / "data"
+            self.mkpath(str(data))
+            for name in SERVED:
+                shutil.copy(HERE / name, data)
+
 
 setup(
     name="claude-mpm",
@@ -18,7 +32,8 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["claude_mpm", "claude_mpm.*"]),
-    package_data={"claude_mpm": ["py.typed", "data/*"]},
+    package_data={"claude_mpm": ["py.typed"]},
+    cmdclass={"build_py": BuildWithServedFiles},
     install_requires=["simple-websocket>=1.1", "wsproto>=1.3", "watchdog>=5", "psutil>=6"],
     extras_require={
         "screen": ["pyghostty>=0.1.3"],
@@ -28,11 +43,14 @@ setup(
             "websockets>=14",
             "jsonschema>=4.21",
             "PyYAML>=6",
+            "selenium>=4.20",
+            "setuptools>=64",
             "ruff>=0.8",
             "mypy>=1.13",
             "types-PyYAML",
             "types-jsonschema",
             "types-psutil",
+            "types-setuptools",
         ],
     },
     entry_points={"console_scripts": ["claude-mpm=claude_mpm.__main__:run"]},

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from claude_mpm.config import DEFAULT_PORT
+from claude_mpm.config import DEFAULT_PORT, Config
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.link import Frame, Link, ServerAway
@@ -251,4 +251,4 @@ def _registered_token(host: str, port: int) -> str | None:
         return None
     from claude_mpm.instances import token_for  # psutil is behind it: not for who brings a token
 
-    return token_for(port)
+    return token_for(port, Config().state_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +24,7 @@ class ScriptedServer:
     def __init__(self, port: int = 0, instance_id: str = "run-1") -> None:
         self.instance_id = instance_id
         self.events: list[Frame] = []
-        self.greeting: Frame | None = self.frame("system.status", {"session_id": "s-1", "claude_status": "running"})
+        self.greeting = self.frame("system.status", {"session_id": "s-1", "claude_status": "running"})
         self.refusal: tuple[HTTPStatus, str] | None = None
         self.silent: set[str] = set()  # commands that get no answer
         self.commands: list[Frame] = []
@@ -55,13 +55,15 @@ class ScriptedServer:
             self.events.append(event)
             for client, channels in self._clients.items():
                 if any_matches(channels, kind):
-                    client.send(json.dumps(event))
+                    with suppress(ConnectionClosed):
+                        client.send(json.dumps(event))
 
     def say(self, text: str | bytes) -> None:
         """Anything at all to every client."""
         with self._lock:
             for client in self._clients:
-                client.send(text)
+                with suppress(ConnectionClosed):
+                    client.send(text)
 
     def drop(self, code: int = 1001, reason: str = "going away") -> None:
         """End every connection."""
@@ -70,20 +72,15 @@ class ScriptedServer:
         for client in clients:
             client.close(code, reason)
 
-    @property
-    def clients(self) -> int:
-        return len(self._clients)
-
     def _admit(self, client: ServerConnection, request: Request) -> Response | None:
         self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
         return client.respond(*self.refusal) if self.refusal else None
 
     def _client(self, client: ServerConnection) -> None:
         try:
-            if self.greeting is not None:
-                client.send(json.dumps(self.greeting))
             with self._lock:
                 self._clients[client] = []
+                client.send(json.dumps(self.greeting))
             for text in client:
                 self._command(client, json.loads(text))
         except ConnectionClosed:

@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Follow a claude-mpm: every event as a line, or as JSON. The same as `claude-mpm watch`."""
+
+from __future__ import annotations
+
+import sys
+
+from checkout import use_checkout
+
+if __name__ == "__main__":
+    use_checkout()
+
+    from claude_mpm.watch import main
+
+    sys.exit(main(prog="test_websocket.py"))
