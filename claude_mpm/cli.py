@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import socket
 
 COMMANDS = ("instances", "watch", "attach", "doctor", "monitor")
+
+log = logging.getLogger(__name__)
 
 DESCRIPTION = "Start Claude Code and see, from a browser or a script, what it is doing."
 EPILOG = """\
@@ -55,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # a defect of ours: still one line, the rest is in the log
+        log.exception("unexpected")
+        _say(f"claude-mpm: internal error: {type(error).__name__}: {error}; please report it")
+        return 1
     except BrokenPipeError:  # our reader left (`| head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
@@ -231,14 +238,16 @@ def _demo_world() -> Iterator[None]:
 
 def bind_port(config: Config) -> list[socket.socket]:
     """The listening sockets. PortTaken says who has the port and which one is free."""
-    from claude_mpm.server.bind import bind, next_free
+    from claude_mpm.server.bind import bind, next_free, require_token
 
     try:
-        return bind(config.host, config.port)
+        sockets = bind(config.host, config.port)
+        require_token(sockets, config.token)
+        return sockets
     except PortTaken:
         from claude_mpm.instances import who_holds
 
-        free = next_free(config.host, config.port + 1)
+        free = next_free(config.host, config.port)
         free_port = free[0].getsockname()[1]
         if config.port_given:
             for listening in free:

@@ -54,7 +54,7 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
             terminal = Terminal()
             undo.callback(terminal.restore)
             sink = _Output(session.log, "stdout", "pty", config)
-            child = PtyChild(command, signals, config.limits, tree, terminal, sink, lambda size: None)
+            child = PtyChild(command, signals, config.limits, tree, terminal, sink, session.resized)
         else:
             child = PipeChild(command, signals, config.limits, tree, _pipe_sinks(config, command, session))
         control.child = child

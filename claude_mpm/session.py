@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from claude_mpm import __version__
 from claude_mpm.config import Config
@@ -30,10 +30,13 @@ from claude_mpm.launch.child import Exit
 from claude_mpm.launch.command import Command
 
 if TYPE_CHECKING:
+    from claude_mpm.feed.screen import Screen
     from claude_mpm.server.backend import Control
     from claude_mpm.server.listener import Server
     from claude_mpm.sources.claude import ClaudeSources
     from claude_mpm.sources.process import ProcessSampler
+
+Reason = Literal["startup", "clear", "resume", "compact", "attach"]
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ class Session:
         spool: Path | None = None,
         control: Control | None = None,
         has_output: bool = True,
-        start_reason: str = "startup",
+        start_reason: Reason = "startup",
     ) -> None:
         self._config = config
         self._command = command
@@ -76,6 +79,8 @@ class Session:
         self._server: Server | None = None
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
+        self._size: tuple[int, int] | None = None  # of Claude's terminal, where we are between
+        self._screen: Screen | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._monitor, name="monitor", daemon=True)  # see finish()
         instance_id = str(uuid.uuid4())
@@ -94,7 +99,7 @@ class Session:
                 self.info,
                 self._config.launch_method,
                 self._start_time,
-                reason=self._start_reason,  # type: ignore[arg-type]
+                reason=self._start_reason,
             )
         )
         if self._start_reason != "attach":
@@ -124,6 +129,12 @@ class Session:
         if self._thread.is_alive():
             log.warning("not everything ended in %g s", FINISH_TIME)
 
+    def resized(self, rows: int, cols: int) -> None:
+        """Claude's terminal has this size now. Any thread; a session that is told has a screen."""
+        self._size = (rows, cols)
+        if self._screen is not None:
+            self._screen.resize(rows, cols)
+
     def stdout_line(self, line: bytes) -> None:
         """A line Claude printed in print mode. Any thread; does not block."""
         sources = self._sources
@@ -136,6 +147,7 @@ class Session:
         parts: list[tuple[str, Callable[[ExitStack], None]]] = [
             ("server", self._start_server),
             ("sampler", self._start_sampler),
+            ("screen", self._start_screen),
             ("sources", self._start_sources),
             ("registry", self._start_registry),
         ]
@@ -159,7 +171,7 @@ class Session:
         backend = Backend(
             status=self.status,
             instances=self._instances,
-            screen=lambda: None,
+            screen=lambda: self._screen.picture() if self._screen else None,
             demand=self._demand,
             control=self._control,
         )
@@ -176,15 +188,35 @@ class Session:
         running.callback(sampler.join, 1.0)
         running.callback(sampler.stop)
 
+    def _start_screen(self, running: ExitStack) -> None:
+        from claude_mpm.feed.emulator import available
+        from claude_mpm.feed.screen import Screen
+
+        if self._size is None or not available():
+            return
+        screen = Screen(self.log, self._size)
+        screen.start()
+        running.callback(screen.join, 1.0)
+        running.callback(screen.stop)
+        self._screen = screen
+        screen.resize(*self._size)  # told between the two lines above
+        self.info["capabilities"].append("screen")
+
     def _start_sources(self, running: ExitStack) -> None:
         from claude_mpm.sources.claude import ClaudeSources
         from claude_mpm.sources.watcher import Watcher
 
         watcher = Watcher(lambda sentence: self._warn(sentence, "watcher"))
         self._sources = sources = ClaudeSources(
-            watcher, self._command.config_dir, self._command.cwd, self._emit, self._spool, self._config.limits
+            watcher,
+            self._command.config_dir,
+            self._command.cwd,
+            self._emit,
+            self._spool,
+            self._config.limits,
+            new_session=self._new_session,
         )
-        sources.start(self._command.session_id, self._pid)
+        sources.start(self._command.session_id, self._pid, self._start_time)
         watcher.start()
         running.callback(watcher.join, 1.0)
         running.callback(watcher.stop)
@@ -250,6 +282,8 @@ class Session:
     def _demand(self, types: frozenset[str]) -> None:
         if self._sampler is not None:
             self._sampler.set_active(ev.SYSTEM_STATUS in types)
+        if self._screen is not None:
+            self._screen.set_active(ev.CLAUDE_SCREEN in types)
 
     def _tick(self) -> None:
         self.log.append(ev.system_status(self.status()))
@@ -260,6 +294,10 @@ class Session:
     def log_trouble(self, sentence: str) -> None:
         """The log file cannot be written."""
         self._warn(sentence, "log")
+
+    def _new_session(self, session_id: str, reason: Reason, at: float) -> Event:
+        """Claude moved on to another session in the same process."""
+        return ev.session_start(session_id, self.info, self._config.launch_method, at, reason=reason, source="hook")
 
     def _warn(self, sentence: str, component: str) -> None:
         self.log.append(ev.system_error(sentence, component, severity="warning"))

@@ -20,10 +20,10 @@ _DROPPED = frozenset(
     {
         "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ID", "CLAUDE_PID",
         "CLAUDE_CODE_CHILD_NOTES_DIR", "CLAUDE_CODE_SESSION_ATTENDED", "CLAUDE_CODE_EXECPATH", "CLAUDE_EFFORT", "AI_AGENT",
+        "CLAUDE_MPM_WEBSOCKET_TOKEN",  # our own secret
     }
 )  # fmt: skip
 _DROPPED_PREFIX = "CLAUDE_CODE_MESSAGING_"
-_OWN_PREFIX = "CLAUDE_MPM_"  # ours, and one of them is a secret
 
 # With one of these the session already has an id, or there is no session at all.
 _NO_SESSION_ID = frozenset(
@@ -120,9 +120,7 @@ def find(claude: str, environ: Mapping[str, str]) -> str:
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The user's environment without what another Claude session left in it, and with Claude's todo tools on."""
     env = {
-        name: value
-        for name, value in environ.items()
-        if name not in _DROPPED and not name.startswith((_DROPPED_PREFIX, _OWN_PREFIX))
+        name: value for name, value in environ.items() if name not in _DROPPED and not name.startswith(_DROPPED_PREFIX)
     }
     env.setdefault("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1")  # 2.1.250 and later offer no todo tool without it
     return env

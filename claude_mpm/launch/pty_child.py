@@ -19,7 +19,7 @@ from claude_mpm.launch.child import Child, Exit, OutputSink
 from claude_mpm.launch.command import Command
 from claude_mpm.launch.job import Job, spawn
 from claude_mpm.launch.signals import Signals
-from claude_mpm.launch.terminal import ModeTracker, Terminal, Winsize, set_winsize, winsize, write_all
+from claude_mpm.launch.terminal import ModeTracker, Terminal, Winsize, rows_and_cols, set_winsize, winsize, write_all
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class PtyChild(Child):
         kill_tree: Callable[[int], None],
         terminal: Terminal,
         sink: OutputSink,
-        on_resize: Callable[[Winsize], None],
+        on_resize: Callable[[int, int], None],
     ) -> None:
         super().__init__(command, signals, limits, kill_tree)
         self._terminal = terminal
@@ -75,7 +75,7 @@ class PtyChild(Child):
         self._pid = self._job.pid
         os.set_blocking(self._master, False)
         self._terminal.raw()
-        self._on_resize(size)
+        self._on_resize(*rows_and_cols(size))
         self._reader = _Reader(self._master, self._terminal.out_fd, self._sink)
         self._reader.start()
 
@@ -172,7 +172,7 @@ class PtyChild(Child):
     def _set_size(self, size: Winsize) -> None:
         with contextlib.suppress(OSError):
             set_winsize(self._master, size)
-            self._on_resize(size)
+            self._on_resize(*rows_and_cols(size))
 
     def _suspend(self) -> None:
         """Give the shell a sane terminal, stop, and when continued take everything up again."""

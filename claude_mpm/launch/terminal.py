@@ -34,6 +34,11 @@ def winsize(rows: int, cols: int) -> Winsize:
     return struct.pack("HHHH", rows, cols, 0, 0)
 
 
+def rows_and_cols(size: Winsize) -> tuple[int, int]:
+    rows, cols, _, _ = struct.unpack("HHHH", size)
+    return rows, cols
+
+
 class Terminal:
     """The terminal the user sits at. Main thread only."""
 

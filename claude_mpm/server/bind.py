@@ -36,8 +36,8 @@ def bind(host: str | None, port: int) -> list[socket.socket]:
     raise PortTaken("no port is free on all addresses")
 
 
-def next_free(port: int) -> list[socket.socket]:
-    """Loopback sockets on the first of the ports after `port` that is free.
+def next_free(host: str | None, port: int) -> list[socket.socket]:
+    """As bind(), on the first of the ports after `port` that is free.
 
     Raises:
         PortTaken: none of the next 20 is.
@@ -45,7 +45,7 @@ def next_free(port: int) -> list[socket.socket]:
     last = min(port + TRIES, 65535)
     for candidate in range(port + 1, last + 1):
         try:
-            return bind(None, candidate)
+            return bind(host, candidate)
         except PortTaken:
             continue
     raise PortTaken(f"ports {port} to {last} are in use; name a free one with --websocket-port")
