@@ -21,6 +21,8 @@ from claude_mpm.server.subscription import Due
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
+BATCH_BYTES = 128 * 1024  # what a batch of events aims at: this much a stalled client may hold in our memory
+BATCH_PAUSE = 0.01  # seconds between two batches of events; nobody sees it, and it halves the cost of many clients
 PONGS_WAITING = 64  # answers to pings not sent yet; of more the oldest are dropped
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is unsent and resets
 
@@ -61,6 +63,9 @@ class Connection:
         self._last_seq: int | None = None  # the server stops: what is in the log up to here, then 1001
         self._closing: Closing | None = None  # say this and nothing else
         self._gone = False  # nobody is there any more
+        # The sender's own.
+        self._batch = 16  # events to read at once; follows their size
+        self._caught_up = False  # the last batch held all there was
         # From the sender to the receiver.
         self._said_goodbye = False
         self._reset = False  # the end is a reset, which frees what the kernel holds for the peer
@@ -70,9 +75,9 @@ class Connection:
 
     def run(self, rest: bytes) -> None:
         """Serve the client until it is gone. `rest`: what it sent behind its handshake. Blocks; closes the socket."""
-        self._prepare()
-        self._sender.start()
         try:
+            self._prepare()
+            self._sender.start()
             self._receive(rest)
         except OSError as error:
             log.info("%s: %s", self.name, error)
@@ -152,7 +157,8 @@ class Connection:
         self._subscription.wake()
         if not self._said_goodbye:
             shut_down(self._sock, socket.SHUT_RDWR)  # before the reset: close() would not wake a blocked send
-        self._sender.join()
+        if self._sender.ident is not None:
+            self._sender.join()
         if self._reset:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
         self._subscription.close()
@@ -167,7 +173,9 @@ class Connection:
                 if self._last_seq is not None and not self._commands and not self._subscription.behind(self._last_seq):
                     self._closing = Closing(frames.GOING_AWAY, "the session is over")
                 elif out := self._due():
-                    self._write(b"".join(out))
+                    self._write(out)
+                    if self._caught_up:
+                        time.sleep(BATCH_PAUSE)
                 elif self._last_seq is None:
                     self._subscription.wait()
             if not self._gone:
@@ -179,7 +187,14 @@ class Connection:
         except Exception as error:  # ours; the client must not hang on it
             log.error("%s: %s: %s", self.name, type(error).__name__, error)
             log.debug("%s", self.name, exc_info=True)
-            self._closing = Closing(frames.INTERNAL_ERROR)
+            self._fail()
+
+    def _fail(self) -> None:
+        self._commands.clear()
+        self._closing = Closing(frames.INTERNAL_ERROR)
+        try:
+            self._say_goodbye()
+        except OSError:
             shut_down(self._sock, socket.SHUT_RDWR)
 
     def _say_goodbye(self) -> None:
@@ -193,21 +208,32 @@ class Connection:
         self._said_goodbye = True
         shut_down(self._sock, socket.SHUT_WR)  # what is on its way still arrives; the peer closes then
 
-    def _due(self) -> list[bytes]:
+    def _due(self) -> bytes:
         """The frames to send now: control frames, then one reply, or as many events as make one batch."""
         out: list[bytes] = []
+        self._caught_up = False
         while self._pongs:
             out.append(frames.pong_frame(self._pongs.popleft()))
         if self._ping_due:
             self._ping_due = False
             out.append(frames.ping_frame())
         if self._commands and not self._subscription.replaying:
-            return [*out, self._answer()]
-        due = self._subscription.next(self._limits.batch_events)
-        if due.gap is not None:
-            out.append(self._gap_frame(due))
+            out.append(self._answer())
+        elif not out:
+            return self._events()
+        return b"".join(out)
+
+    def _events(self) -> bytes:
+        due = self._subscription.next(self._batch)
+        out = [] if due.gap is None else [self._gap_frame(due)]
         out += [entry.frame or _frame(entry) for entry in due.entries]
-        return out
+        data = b"".join(out)
+        self._caught_up = 0 < len(due.entries) < self._batch
+        if len(data) > BATCH_BYTES:
+            self._batch = max(self._batch // 2, 1)
+        elif not self._caught_up:
+            self._batch = min(self._batch * 2, self._limits.batch_events)
+        return data
 
     def _answer(self) -> bytes:
         text, limited = self._commands.popleft()

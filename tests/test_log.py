@@ -1,0 +1,387 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import TIMEOUT
+
+from claude_mpm.config import Limits
+from claude_mpm.feed import event as ev
+from claude_mpm.feed import kept as kept_module
+from claude_mpm.feed.event import Event
+from claude_mpm.feed.kept import Evicted, Kept
+from claude_mpm.feed.log import NEWEST_ONLY, Entry, Log
+
+
+def make(kind: str, size: int = 1) -> Event:
+    """An event of any type, as small as the state allows."""
+    if kind == ev.CLAUDE_OUTPUT:
+        return ev.claude_output("x" * size, 0)
+    if kind == ev.CLAUDE_STATUS:
+        return ev.claude_status("running", source="process")
+    if kind == ev.CLAUDE_MESSAGE:
+        return ev.claude_message("user", "x", source="transcript")
+    return Event(kind, {}, "monitor")
+
+
+KINDS = [ev.CLAUDE_OUTPUT, ev.CLAUDE_STATUS, ev.CLAUDE_MESSAGE, ev.SYSTEM_ERROR, ev.SYSTEM_STATUS, ev.CLAUDE_SCREEN]
+
+
+def seqs(entries: list[Entry]) -> list[int]:
+    return [entry.seq for entry in entries]
+
+
+def small_log(structured: int = 5, output: int = 64 * 3) -> Log:
+    return Log("run-1", Limits(structured_events=structured, output_bytes=output), wall_clock=lambda: 0.0)
+
+
+def test_numbers_begin_at_one_and_have_no_holes() -> None:
+    log = small_log()
+    assert [log.append(make(kind)).seq for kind in KINDS] == [1, 2, 3, 4, 5, 6]
+    assert log.seq == 6
+
+
+def test_an_entry_is_stamped_with_its_events_time_or_else_with_now() -> None:
+    log = Log("run-1", wall_clock=lambda: 1.5)
+    assert log.append(make(ev.SYSTEM_ERROR)).timestamp == "1970-01-01T00:00:01.500Z"
+    assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=2.0)).timestamp == "1970-01-01T00:00:02.000Z"
+
+
+@pytest.mark.parametrize("absurd", [1e30, -1e30, float("nan"), float("inf")])
+def test_an_absurd_time_from_a_file_is_replaced_by_now(absurd: float) -> None:
+    log = Log("run-1", wall_clock=lambda: 1.5)
+    assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=absurd)).timestamp == "1970-01-01T00:00:01.500Z"
+
+
+def test_an_entry_carries_the_current_session() -> None:
+    log = small_log()
+    assert "session_id" not in log.append(make(ev.SYSTEM_ERROR)).message()
+    info = {"port": 1, "host": "localhost", "working_dir": "/"}
+    log.append(ev.session_start("s-1", info, "exec", 0.0))
+    assert log.append(make(ev.SYSTEM_ERROR)).message()["session_id"] == "s-1"
+    assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", session_id="s-2")).message()["session_id"] == "s-2"
+
+
+def test_the_json_of_an_entry_is_its_message() -> None:
+    entry = small_log().append(ev.claude_output("é \ud800 \x1b[0m", 0))
+    assert json.loads(entry.json()) == entry.message() | {
+        "data": {"content": "é ? \x1b[0m", "stream": "stdout", "offset": 0}
+    }
+
+
+def test_an_event_the_state_cannot_fold_takes_no_number() -> None:
+    log = small_log()
+    with pytest.raises(KeyError):
+        log.append(Event(ev.SESSION_START, {}, "monitor"))
+    assert log.append(make(ev.SYSTEM_ERROR)).seq == 1
+
+
+def test_output_never_evicts_structured_events_nor_they_output() -> None:
+    log = small_log(structured=2, output=128)
+    log.append(make(ev.SYSTEM_ERROR))
+    for _ in range(10):
+        log.append(make(ev.CLAUDE_OUTPUT))
+    assert seqs(log.read(0, ["*"], 100)) == [1, 10, 11]
+    for _ in range(10):
+        log.append(make(ev.SYSTEM_ERROR))
+    assert seqs(log.read(0, ["*"], 100)) == [10, 11, 20, 21]
+
+
+def test_output_is_kept_by_its_size() -> None:
+    log = small_log(output=1000)
+    log.append(make(ev.CLAUDE_OUTPUT, 600))
+    log.append(make(ev.CLAUDE_OUTPUT, 300))
+    log.append(make(ev.CLAUDE_OUTPUT, 300))
+    assert seqs(log.read(0, ["*"], 100)) == [2, 3]
+
+
+def test_one_output_larger_than_the_limit_is_kept_while_it_is_the_newest() -> None:
+    log = small_log(output=1000)
+    log.append(make(ev.CLAUDE_OUTPUT, 5000))
+    assert seqs(log.read(0, ["*"], 100)) == [1]
+
+
+def test_of_the_newest_only_kinds_one_is_kept_and_the_older_is_not_a_loss() -> None:
+    log = small_log()
+    for _ in range(3):
+        log.append(make(ev.SYSTEM_STATUS))
+    assert seqs(log.read(0, ["*"], 100)) == [3]
+    assert log.gap(0, ["*"]) is None
+    newest = log.newest(ev.SYSTEM_STATUS)
+    assert newest is not None and newest.seq == 3
+    assert log.newest(ev.CLAUDE_SCREEN) is None
+
+
+def test_oldest_seq_is_the_next_number_while_nothing_is_kept() -> None:
+    log = small_log(structured=2)
+    assert log.oldest_seq() == 1
+    for _ in range(5):
+        log.append(make(ev.SYSTEM_ERROR))
+    assert log.oldest_seq() == 4
+    assert log.snapshot() | {"seq": 5, "oldest_seq": 4} == log.snapshot()
+
+
+def test_read_begins_after_since_and_ends_at_until_or_limit() -> None:
+    log = small_log(structured=100)
+    for kind in [ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT] * 3:
+        log.append(make(kind))
+    assert seqs(log.read(2, ["*"], 100)) == [3, 4, 5, 6]
+    assert seqs(log.read(0, ["*"], 100, until=3)) == [1, 2, 3]
+    assert seqs(log.read(0, ["system.*"], 2)) == [1, 3]
+    assert log.read(0, ["agent.*"], 100) == []
+
+
+def test_history_is_the_newest_before_a_number_and_says_whether_there_is_more() -> None:
+    log = small_log(structured=100)
+    for _ in range(6):
+        log.append(make(ev.SYSTEM_ERROR))
+    assert [seqs(log.history(["*"], 2)[0]), log.history(["*"], 2)[1]] == [[5, 6], True]
+    assert [seqs(log.history(["*"], 2, before=3)[0]), log.history(["*"], 2, before=3)[1]] == [[1, 2], False]
+    assert seqs(log.history(["*"], 10, since=4)[0]) == [5, 6]
+    assert log.history(["*"], 0) == ([], True)
+    assert log.history(["todo.*"], 10) == ([], False)
+
+
+def test_history_tells_the_screen_only_by_name() -> None:
+    log = small_log()
+    log.append(make(ev.CLAUDE_SCREEN))
+    assert log.history(["*"], 10)[0] == []
+    assert log.history(["claude.*"], 10)[0] == []
+    assert seqs(log.history(["claude.screen"], 10)[0]) == [1]
+
+
+# --- followers -------------------------------------------------------------------------------------
+
+
+def test_a_follower_reads_what_comes_after_it_began() -> None:
+    log = small_log()
+    log.append(make(ev.SYSTEM_ERROR))
+    follower = log.follow()
+    log.append(make(ev.SYSTEM_ERROR))
+    assert seqs(follower.read(["*"], 10).entries) == [2]
+    assert follower.read(["*"], 10).entries == []
+    follower.close()
+
+
+def test_a_follower_may_begin_in_the_past_and_is_awake_then() -> None:
+    log = small_log()
+    log.append(make(ev.SYSTEM_ERROR))
+    follower = log.follow(0)
+    assert follower.wait(0)
+    assert seqs(follower.read(["*"], 10).entries) == [1]
+    follower.close()
+
+
+def test_a_follower_sleeps_until_an_append_or_a_wake() -> None:
+    log = small_log()
+    follower = log.follow()
+    assert not follower.wait(0)
+    log.append(make(ev.SYSTEM_ERROR))
+    log.append(make(ev.SYSTEM_ERROR))
+    assert follower.wait(0)
+    assert not follower.wait(0)
+    follower.wake()
+    follower.wake()
+    assert follower.wait(0)
+    assert not follower.wait(0)
+    follower.close()
+
+
+def test_a_follower_is_not_woken_by_what_it_does_not_read() -> None:
+    log = small_log()
+    follower = log.follow()
+    follower.read(["todo.*"], 10)
+    log.append(make(ev.SYSTEM_ERROR))
+    assert not follower.wait(0)
+    log.append(ev.todo_update([], source="todo_file"))
+    assert follower.wait(0)
+    assert seqs(follower.read(["todo.*"], 10).entries) == [2]
+    follower.close()
+
+
+def test_a_closed_follower_is_woken_and_then_forgotten() -> None:
+    log = small_log()
+    follower = log.follow()
+    follower.close()
+    assert follower.wait(0)
+    log.append(make(ev.SYSTEM_ERROR))
+    assert not follower.wait(0)
+
+
+def test_a_waiting_follower_is_woken_from_another_thread() -> None:
+    log = small_log()
+    follower = log.follow()
+    woken = threading.Event()
+
+    def wait() -> None:
+        follower.wait()
+        woken.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    log.append(make(ev.SYSTEM_ERROR))
+    assert woken.wait(TIMEOUT)
+    thread.join()
+    follower.close()
+
+
+def test_a_pattern_added_later_brings_what_came_after_the_cursor_only() -> None:
+    log = small_log()
+    follower = log.follow()
+    log.append(make(ev.CLAUDE_OUTPUT))
+    log.append(make(ev.SYSTEM_ERROR))
+    assert seqs(follower.read(["system.*"], 10).entries) == [2]
+    log.append(make(ev.CLAUDE_OUTPUT))
+    assert seqs(follower.read(["*"], 10).entries) == [3]
+    follower.close()
+
+
+def test_an_overtaken_follower_is_told_exactly_what_it_missed_and_once() -> None:
+    log = small_log(structured=2, output=128)
+    follower = log.follow()
+    for kind in [ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT, ev.CLAUDE_STATUS, ev.CLAUDE_OUTPUT] * 2:
+        log.append(make(kind))
+    batch = follower.read(["*"], 1)
+    assert batch.gap is not None
+    assert (batch.gap.from_seq, batch.gap.to_seq) == (1, 4)
+    assert batch.gap.counts == {ev.CLAUDE_OUTPUT: 2, ev.CLAUDE_STATUS: 1, ev.SYSTEM_ERROR: 1}
+    assert seqs(batch.entries) == [5]
+    rest = follower.read(["*"], 10)
+    assert rest.gap is None
+    assert seqs(rest.entries) == [6, 7, 8]
+    follower.close()
+
+
+def test_what_was_not_asked_for_is_not_missed() -> None:
+    log = small_log(structured=1)
+    follower = log.follow()
+    for _ in range(5):
+        log.append(make(ev.SYSTEM_ERROR))
+    assert follower.read(["claude.*"], 10).gap is None
+    follower.close()
+
+
+def test_a_log_that_forgot_the_single_numbers_still_counts_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "EVICTED_KEPT", 8)
+    evicted = Evicted()
+    for seq in range(1, 31):
+        evicted.add("a", seq)
+    assert evicted.between("a", 0, 30) == (30, 1, 30)
+    assert evicted.between("a", 25, 30) == (5, 26, 30)
+    assert evicted.between("a", 30, 30) is None
+    assert evicted.between("b", 0, 30) is None
+    count, first, last = evicted.between("a", 3, 30) or (0, 0, 0)
+    assert 27 <= count <= 30 and first == 4 and last == 30  # not known singly any more: at most so many
+
+
+def test_forgotten_numbers_are_not_told_to_who_is_past_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_module, "EVICTED_KEPT", 4)
+    evicted = Evicted()
+    for seq in (1, 2, 3, 4, 20, 21):  # 1 and 2 are forgotten
+        evicted.add("a", seq)
+    assert evicted.between("a", 10, 30) == (2, 20, 21)
+    assert evicted.between("a", 2, 30) == (4, 3, 21)
+
+
+@given(st.lists(st.integers(1, 5), max_size=200), st.integers(1, 20))
+def test_kept_holds_the_newest_that_fit(costs: list[int], limit: int) -> None:
+    log = Log("run-1")
+    kept: Kept[Entry] = Kept(limit, lambda entry: entry.event.data["cost"])
+    everything: list[Entry] = []
+    gone: list[Entry] = []
+    for cost in costs:
+        entry = log.append(Event(ev.SYSTEM_ERROR, {"cost": cost}, "monitor"))
+        everything.append(entry)
+        gone += kept.append(entry)
+    left = kept.after(0, len(costs))
+    assert gone + left == everything
+    assert sum(e.event.data["cost"] for e in left) <= limit or len(left) == 1
+    if gone:
+        assert sum(e.event.data["cost"] for e in [gone[-1], *left]) > limit
+    assert kept.oldest() == (left[0].seq if left else None)
+    assert all(kept.after(entry.seq, 1) == everything[entry.seq : entry.seq + 1] for entry in left)
+
+
+Steps = st.lists(st.one_of(st.sampled_from(KINDS), st.integers(1, 4)), max_size=120)
+
+
+@settings(max_examples=300)
+@given(
+    Steps,
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.sets(st.sampled_from(["*", "claude.*", ev.CLAUDE_SCREEN, ev.SYSTEM_ERROR])),
+)
+def test_every_event_is_read_once_or_told_as_lost_once(
+    steps: list[str | int], structured: int, outputs: int, patterns: set[str]
+) -> None:
+    """Steps: a type is appended; a number is how much the follower reads then."""
+    log = small_log(structured, outputs * 64)
+    follower = log.follow()
+    wanted = {
+        e
+        for e in KINDS
+        if e != ev.CLAUDE_SCREEN and ("*" in patterns or ("claude.*" in patterns and e.startswith("claude.")))
+    }
+    wanted |= patterns & set(KINDS)
+    appended: list[Entry] = []
+    read: list[int] = []
+    lost: Counter[str] = Counter()
+    told: list[range] = []
+
+    def take(limit: int) -> bool:
+        batch = follower.read(patterns, limit)
+        assert len(batch.entries) <= limit
+        if batch.gap is not None:
+            lost.update(batch.gap.counts)
+            told.append(range(batch.gap.from_seq, batch.gap.to_seq + 1))
+            assert batch.gap.from_seq > max(read, default=0)  # told before the events that follow it
+        read.extend(seqs(batch.entries))
+        return bool(batch.entries)
+
+    for step in steps:
+        if isinstance(step, int):
+            take(step)
+        else:
+            appended.append(log.append(make(step)))
+    while take(3):
+        pass
+    assert read == sorted(set(read))
+    due = {entry.seq: entry.event.type for entry in appended if entry.event.type in wanted}
+    assert set(read) <= set(due)
+    missed = {seq: kind for seq, kind in due.items() if seq not in read and kind not in NEWEST_ONLY}
+    assert lost == Counter(missed.values())
+    assert all(any(seq in span for span in told) for seq in missed)
+    assert {edge for span in told for edge in (span[0], span[-1])} <= set(missed)
+    follower.close()
+
+
+def test_followers_in_threads_see_every_event_in_one_order() -> None:
+    log = Log("run-1")
+    followers = [log.follow() for _ in range(4)]
+    total = 2000
+    seen: list[list[int]] = [[] for _ in followers]
+
+    def follow(index: int) -> None:
+        follower, mine = followers[index], seen[index]
+        while len(mine) < total and follower.wait(TIMEOUT):
+            while batch := follower.read(["*"], 64).entries:
+                mine.extend(seqs(batch))
+
+    def append() -> None:
+        for _ in range(total // 4):
+            log.append(make(ev.SYSTEM_ERROR))
+
+    threads = [threading.Thread(target=follow, args=(i,)) for i in range(4)]
+    threads += [threading.Thread(target=append) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(mine == list(range(1, total + 1)) for mine in seen)
+    for follower in followers:
+        follower.close()
