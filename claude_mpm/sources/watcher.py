@@ -291,9 +291,9 @@ def _wanted_events() -> list[type[FileSystemEvent]]:
 def _system_observer() -> BaseObserver:
     """watchdog's best for this system.
 
-    Its inotify observers hold back a MOVED_FROM, and all behind it, for half a second to pair it with its MOVED_TO.
-    Claude renames every file it writes, and to us the two halves are two names: no delay. They also log as an error
-    that an event came for a watch that was just given up, which says nothing.
+    Its inotify observers hold back half a rename whose other half is elsewhere, and every event behind it, for half
+    a second. To us the halves are two names anyway: no delay. They also log as an error that an event came for a
+    watch that was just given up, which says nothing.
     """
     from watchdog.observers import Observer
 
