@@ -7,18 +7,15 @@ import re
 import signal
 import socket
 import subprocess
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-import schemas
 from program import PROGRAM, environment, gone, port_in, run, script, wait_gone
 from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
-
-from claude_mpm.client import Client
+from watching import Watcher
 
 SUBPROCESS = ("--websocket", "--websocket-port", "0", "--launch-method", "subprocess")
 EXEC = ("--websocket", "--websocket-port", "0")
@@ -39,77 +36,39 @@ def sit(claude: Path, home: Path, cwd: Path, *args: str, mode: tuple[str, ...] =
 
 
 def port_of(terminal: Terminal) -> int:
-    return wait_until(lambda: port_in(bytes(terminal.output)), "the announcement of the page")
-
-
-class Watching:
-    """Everything a client that subscribes to all gets, until the server closes."""
-
-    def __init__(self, port: int) -> None:
-        self.frames: list[dict[str, Any]] = []
-        self._client = Client(port)
-        self._client.connect()
-        self._client.subscribe(["*"], since=0)
-        self._thread = threading.Thread(target=self._read, name="watching")
-        self._thread.start()
-
-    def _read(self) -> None:
-        for frame in self._client:
-            schemas.check(frame)
-            self.frames.append(frame)
-
-    def wait_for(self, kind: str, **fields: object) -> dict[str, Any]:
-        def found() -> dict[str, Any] | None:
-            for frame in list(self.frames):
-                if frame["type"] == kind and all(frame["data"].get(key) == value for key, value in fields.items()):
-                    return frame
-            return None
-
-        return wait_until(found, f"{kind} {fields}") or {}
-
-    def to_the_end(self) -> list[dict[str, Any]]:
-        """All frames, when the server has closed the connection."""
-        self._thread.join(TIMEOUT)
-        assert not self._thread.is_alive(), "the server did not close"
-        self._client.close()
-        return self.frames
+    return wait_until(lambda: port_in(bytes(terminal.output)), "the announcement of the page") or 0
 
 
 @pytest.fixture()
-def watch() -> Iterator[Any]:
-    made: list[Watching] = []
-
-    def start(port: int) -> Watching:
-        made.append(Watching(port))
-        return made[-1]
-
-    yield start
-    for watching in made:
-        watching._client.close()
-        watching._thread.join(TIMEOUT)
+def watch() -> Iterator[Callable[[int], Watcher]]:
+    """Starts watchers, and closes them after the test."""
+    with ExitStack() as watchers:
+        yield lambda port: watchers.enter_context(Watcher(port))
 
 
 # --- a terminal ------------------------------------------------------------------------------------
 
 
-def test_session_on_a_terminal_is_seen_from_start_to_end(home: Path, cwd: Path, tmp_path: Path, watch: Any) -> None:
+def test_session_on_a_terminal_is_seen_from_start_to_end(
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
+) -> None:
     claude = script(tmp_path, 'echo "args: $*"; read line; echo "got $line"; exit 7')
     with sit(claude, home, cwd, "--model", "opus", "two words") as terminal:
         terminal.wait_for(b"two words")
         seen = watch(port_of(terminal))
-        seen.wait_for("claude.status", status="running")
+        seen.wait_event("claude.status", status="running")
         terminal.write(b"hello\r")
         assert terminal.wait() == 7
-        frames = seen.to_the_end()
-    kinds = [frame["type"] for frame in frames if frame.get("seq")]
-    assert kinds[0] == "session.start"
+        seen.wait_ended()
+    kinds = seen.types()
+    assert kinds[:3] == ["system.status", "subscribed", "session.start"]
     assert kinds[-1] == "session.end"
-    end = frames[-1]["data"]
+    (end,) = seen.all("session.end")
     assert (end["exit_code"], end["signal"]) == (7, None)
-    start = next(f for f in frames if f["type"] == "session.start")["data"]
+    (start,) = seen.all("session.start")
     assert start["instance_info"]["working_dir"] == str(cwd)
     assert start["launch_method"] == "subprocess"
-    output = "".join(f["data"]["content"] for f in frames if f["type"] == "claude.output")
+    output = seen.text("claude.output", "content")
     assert f"--session-id {start['session_id']}" in output
     assert "--model opus two words" in output
     assert "got hello" in output
@@ -128,17 +87,20 @@ def test_size_inside_is_the_size_outside_also_after_a_resize(home: Path, cwd: Pa
 BOX = "┌─┬─┐│═║╔╗╚╝█▓▒░✳◐日本"
 
 
-def test_forty_kilobytes_of_box_drawing_arrive_whole(home: Path, cwd: Path, tmp_path: Path, watch: Any) -> None:
+def test_forty_kilobytes_of_box_drawing_arrive_whole(
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
+) -> None:
     text = (BOX * 1500)[:15_000]
     (tmp_path / "box").write_text(text, encoding="utf-8")
     claude = script(tmp_path, f"read x; cat {tmp_path}/box; echo; exit 0")
     with sit(claude, home, cwd) as terminal:
         seen = watch(port_of(terminal))
-        seen.wait_for("claude.status", status="running")
+        seen.wait_event("claude.status", status="running")
         terminal.write(b"\r")
         assert terminal.wait() == 0
         shown = bytes(terminal.output).decode("utf-8")
-        served = "".join(f["data"]["content"] for f in seen.to_the_end() if f["type"] == "claude.output")
+        seen.wait_ended()
+        served = seen.text("claude.output", "content")
     assert len(text.encode()) > 40_000
     assert text in shown
     assert text in served
@@ -172,20 +134,22 @@ def test_terminal_is_as_before_after_claude_ends(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_told_to_end_it_ends_everything_and_restores_the_terminal(
-    number: signal.Signals, home: Path, cwd: Path, tmp_path: Path, watch: Any
+    number: signal.Signals, home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
 ) -> None:
     claude = script(tmp_path, 'stty raw -echo; sleep 1000 & echo "PIDS $$ $!."; wait')
     with sit(claude, home, cwd) as terminal:
         before = terminal.attributes()
-        found = wait_until(lambda: re.search(rb"PIDS (\d+) (\d+)\.", bytes(terminal.output)), "the pids")
+        found = wait_until(lambda: re.findall(rb"PIDS (\d+) (\d+)\.", bytes(terminal.output)), "the pids")[0]
         seen = watch(port_of(terminal))
-        seen.wait_for("claude.status", status="running")
+        seen.wait_event("claude.status", status="running")
         terminal.signal(number)
         assert terminal.wait() == 128 + number
         assert terminal.attributes() == before
-        for pid in found.groups():
+        for pid in found:
             wait_gone(int(pid))
-        assert seen.to_the_end()[-1]["data"]["signal"] == number.name
+        seen.wait_ended()
+        assert seen.types()[-1] == "session.end"
+        assert seen.all("session.end")[0]["signal"] == number.name
 
 
 def test_a_claude_that_ignores_sigterm_is_killed(home: Path, cwd: Path, tmp_path: Path) -> None:
@@ -233,7 +197,8 @@ def test_a_suspended_claude_gives_the_shell_a_sane_terminal_and_fg_resumes_both(
         terminal.write(b"\x1a")
         terminal.wait_for(b"Stopped")
         terminal.write(b"stty -a > stopped; fg\r")
-        terminal.wait_for(b"BACK")
+        back = terminal.wait_for(b"BACK")
+        terminal.wait_for(b"@@ ", since=back)
         terminal.write(b"echo code=$?\r")
         terminal.wait_for(b"code=3")
         terminal.write(b"stty -a > after; exit\r")
@@ -290,44 +255,50 @@ def test_signals_reach_a_claude_on_pipes(number: signal.Signals, home: Path, cwd
 # --- exec ------------------------------------------------------------------------------------------
 
 
-def test_exec_becomes_claude_and_a_sidecar_tells_its_end(home: Path, cwd: Path, tmp_path: Path, watch: Any) -> None:
+def test_exec_becomes_claude_and_a_sidecar_tells_its_end(
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
+) -> None:
     claude = script(tmp_path, 'echo "PID $$."; read line; exit 9')
     with sit(claude, home, cwd, mode=EXEC) as terminal:
-        found = wait_until(lambda: re.search(rb"PID (\d+)\.", bytes(terminal.output)), "the pid")
-        assert int(found[1]) == terminal.pid, "the process is Claude now"
+        found = wait_until(lambda: re.findall(rb"PID (\d+)\.", bytes(terminal.output)), "the pid")
+        assert int(found[0]) == terminal.pid, "the process is Claude now"
         seen = watch(port_of(terminal))
-        status = seen.wait_for("claude.status", status="running")
-        assert status["data"]["pid"] == terminal.pid
+        status = seen.wait_event("claude.status", status="running")
+        assert status["pid"] == terminal.pid
         terminal.write(b"\r")
         assert terminal.wait() == 9
-        frames = seen.to_the_end()
-    assert frames[-1]["type"] == "session.end"
-    assert frames[-1]["data"]["exit_code"] is None, "only the parent learns it"
+        seen.wait_ended()
+    assert seen.types()[-1] == "session.end"
+    assert seen.all("session.end")[0]["exit_code"] is None, "only the parent learns it"
     wait_until(lambda: not list((home / ".claude-mpm" / "instances").glob("*.json")), "the registry to be clean")
 
 
-def test_a_sidecar_outlives_nothing_and_holds_nothing(home: Path, cwd: Path, tmp_path: Path, watch: Any) -> None:
+def test_a_sidecar_outlives_nothing_and_holds_nothing(
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
+) -> None:
     claude = script(tmp_path, "ls -l /proc/self/fd; sleep 1000")
     with sit(claude, home, cwd, mode=EXEC) as terminal:
         seen = watch(port_of(terminal))
-        info = seen.wait_for("session.start")["data"]["instance_info"]
+        info = seen.wait_event("session.start")["instance_info"]
         assert info["pid"] != terminal.pid
         assert b"socket:" not in bytes(terminal.output), "Claude inherits no port"
         os.kill(terminal.pid, signal.SIGKILL)
         terminal.wait()
-        assert seen.to_the_end()[-1]["type"] == "session.end"
+        seen.wait_ended()
+        assert seen.types()[-1] == "session.end"
     wait_gone(info["pid"])
 
 
 def test_a_sidecar_told_to_stop_says_so_and_leaves_claude_alone(
-    home: Path, cwd: Path, tmp_path: Path, watch: Any
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
 ) -> None:
     claude = script(tmp_path, "read line; exit 0")
     with sit(claude, home, cwd, mode=EXEC) as terminal:
         seen = watch(port_of(terminal))
-        pid = seen.wait_for("session.start")["data"]["instance_info"]["pid"]
+        pid = seen.wait_event("session.start")["instance_info"]["pid"]
         os.kill(pid, signal.SIGTERM)
-        assert "stop watching" in seen.to_the_end()[-1]["data"]["reason"]
+        seen.wait_ended()
+        assert "stop watching" in seen.all("session.end")[0]["reason"]
         wait_gone(pid)
         terminal.write(b"\r")
         assert terminal.wait() == 0

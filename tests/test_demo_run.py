@@ -1,0 +1,74 @@
+"""The demo as a stranger starts it: an empty home, a terminal, nothing else."""
+
+from __future__ import annotations
+
+import termios
+from pathlib import Path
+
+import pytest
+from program import PROGRAM, environment, port_in, run
+from support import wait_until
+from terminal import Terminal
+from watching import Watcher
+
+
+def demo(home: Path, *args: str, speed: int = 20) -> Terminal:
+    """The demo on a port of its own."""
+    env = environment(home, CLAUDE_MPM_DEMO_SPEED=str(speed))
+    return Terminal([*PROGRAM, "--demo", "--websocket-port", "0", *args], env=env, cwd=home, rows=30, cols=100)
+
+
+def port_of(terminal: Terminal) -> int:
+    return wait_until(lambda: port_in(bytes(terminal.output)), "the announcement of the page") or 0
+
+
+def test_the_demo_ends_by_itself_and_a_client_sees_all_of_it(home: Path) -> None:
+    with demo(home) as terminal, Watcher(port_of(terminal)) as seen:
+        seen.wait_ended()
+        assert terminal.wait(60) == 0
+        assert terminal.attributes()[3] & termios.ICANON, "the terminal is the shell's again"
+    types = seen.types()
+    assert types[2] == "session.start"
+    assert types[-1] == "session.end"
+    last = seen.all("todo.update")[-1]
+    assert last["stats"]["total"] == last["stats"]["completed"] > 0
+    started, completed = (
+        seen.all("agent.delegation", status="started"),
+        seen.all("agent.delegation", status="completed"),
+    )
+    assert {a["agent_id"] for a in started if "agent_id" in a} <= {a["agent_id"] for a in completed}
+    assert len(started) == len(completed) == 4
+    assert any(s.get("waiting_for", {}).get("kind") == "permission" for s in seen.all("claude.status"))
+    assert "DEMO" in seen.text("claude.output", "content")
+
+
+def test_the_demo_touches_nothing_but_its_own_directory_and_ours(home: Path) -> None:
+    done = run("--demo", "--websocket-port", "0", home=home, cwd=home, CLAUDE_MPM_DEMO_SPEED="200")
+    assert done.returncode == 0
+    assert b"no terminal here" in done.stderr
+    assert [path.name for path in home.iterdir()] == [".claude-mpm"]
+    assert not list((home / ".claude-mpm" / "spool").iterdir())
+    assert not list((home / ".claude-mpm" / "instances").iterdir())
+
+
+def test_open_without_a_browser_says_so_and_goes_on(home: Path) -> None:
+    done = run(
+        "--demo",
+        "--open",
+        "--websocket-port",
+        "0",
+        home=home,
+        cwd=home,
+        CLAUDE_MPM_DEMO_SPEED="200",
+        PATH="/nonexistent",
+    )
+    assert done.returncode == 0
+    assert b"no browser found here to open; the page is at http://localhost:" in done.stderr
+
+
+@pytest.mark.parametrize("key", [b"q", b"/exit\r"])
+def test_the_demo_can_be_left(key: bytes, home: Path) -> None:
+    with demo(home, speed=1) as terminal:
+        terminal.wait_for(b"DEMO")
+        terminal.write(key)
+        assert terminal.wait() == 0
