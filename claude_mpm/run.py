@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from claude_mpm.launch.sidecar import become, fork_sidecar, read_report
 from claude_mpm.launch.signals import Signals
 from claude_mpm.launch.terminal import Terminal
 from claude_mpm.logs import file_log
-from claude_mpm.session import Session, make_spool
+from claude_mpm.session import Session
 from claude_mpm.sources.lines import Lines
 from claude_mpm.sources.output import OutputDecoder
 
@@ -145,12 +146,19 @@ def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Comm
     from claude_mpm.sources.hooks import hook_settings
 
     try:
-        spool = make_spool(config.state_dir)
+        spool = _make_spool(config.state_dir)
         undo.callback(shutil.rmtree, spool, ignore_errors=True)
         return with_settings(command, hook_settings(spool), spool / "settings.json"), spool
     except (OSError, ValueError) as error:
         log.warning("no hooks: %s", error)
         return command, None
+
+
+def _make_spool(state_dir: Path) -> Path:
+    """A private directory for this run's hooks. Raises OSError."""
+    base = state_dir / "spool"
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Path(tempfile.mkdtemp(prefix="run-", dir=base))
 
 
 def _log_path(config: Config, session: Session) -> Path:

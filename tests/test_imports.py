@@ -13,8 +13,8 @@ LAYERS = [
     ["cli+commands"],
     ["run", "doctor", "watch"],
     ["session", "client"],
-    ["instances", "link"],
-    ["launch", "sources", "server", "browser", "logs", "demo"],
+    ["instances", "link", "info"],
+    ["launch", "sources", "server", "browser", "info", "logs", "demo"],
     ["feed"],
     ["config", "errors"],
 ]
