@@ -44,7 +44,7 @@ setup(
             "jsonschema>=4.21",
             "PyYAML>=6",
             "selenium>=4.20",
-            "setuptools>=64",
+            "setuptools>=77",
             "ruff>=0.8",
             "mypy>=1.13",
             "types-PyYAML",

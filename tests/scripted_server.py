@@ -26,6 +26,7 @@ class ScriptedServer:
         self.events: list[Frame] = []
         self.greeting = self.frame("system.status", {"session_id": "s-1", "claude_status": "running"})
         self.refusal: tuple[HTTPStatus, str] | None = None
+        self.status: Frame | None = None  # what get_status gets, instead of a small one
         self.silent: set[str] = set()  # commands that get no answer
         self.commands: list[Frame] = []
         self.headers: list[dict[str, str]] = []
@@ -115,7 +116,7 @@ class ScriptedServer:
             return self.frame("subscribed", {"channels": channels, "seq": len(self.events)}), after + kept[len(gone) :]
         answers: dict[str, tuple[str, Frame]] = {
             "unsubscribe": ("unsubscribed", {"channels": []}),
-            "get_status": ("system.status", {"claude_status": "running", "seq": len(self.events)}),
+            "get_status": ("system.status", self.status or {"claude_status": "running", "seq": len(self.events)}),
             "get_history": ("history", {"events": self.events, "oldest_seq": self.oldest, "more": False}),
             "get_instances": ("instances", {"instances": [{"port": self.port}]}),
             "ping": ("pong", {}),
