@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,10 +58,14 @@ class Served:
         self.log = Log("run-1", config.limits)
         self.demands: list[frozenset[str]] = []
         self.screen: Frame | None = None
+        self.proceed = threading.Event()  # cleared: whoever asks for the status waits
+        self.proceed.set()
+        self.asked = threading.Event()  # somebody waits so
+        self.failure: Exception | None = None  # what asking for the status raises
         self.instances: list[Frame] = []
         self.control = control
         self.backend = Backend(
-            status=self.log.snapshot,
+            status=self._status,
             instances=lambda: self.instances,
             screen=lambda: self.screen,
             demand=self.demands.append,
@@ -69,6 +74,14 @@ class Served:
         sockets = bind(config.host, 0)
         self.port: int = sockets[0].getsockname()[1]
         self.server = Server(sockets, self.log, config, self.backend)
+
+    def _status(self) -> Frame:
+        if not self.proceed.is_set():
+            self.asked.set()
+            assert self.proceed.wait(TIMEOUT)
+        if self.failure is not None:
+            raise self.failure
+        return self.log.snapshot()
 
     def client(self, **options: Any) -> Client:
         return Client(self.port, **options)

@@ -194,8 +194,9 @@ class Connection:
         self._closing = Closing(frames.INTERNAL_ERROR)
         try:
             self._say_goodbye()
-        except OSError:
-            shut_down(self._sock, socket.SHUT_RDWR)
+        except OSError as error:
+            log.info("%s: %s", self.name, error)
+        shut_down(self._sock, socket.SHUT_RD)  # wakes the receiver
 
     def _say_goodbye(self) -> None:
         """What was asked before the end is answered; then the close frame, and nothing after it."""
@@ -206,7 +207,8 @@ class Connection:
         out.append(frames.close_frame(self._closing.code, "" if self._closing.by_peer else self._closing.reason))
         self._write(b"".join(out))
         self._said_goodbye = True
-        shut_down(self._sock, socket.SHUT_WR)  # what is on its way still arrives; the peer closes then
+        # What is on its way still arrives. The peer that closed sends no more; another one closes when it reads this.
+        shut_down(self._sock, socket.SHUT_RDWR if self._closing.by_peer else socket.SHUT_WR)
 
     def _due(self) -> bytes:
         """The frames to send now: control frames, then one reply, or as many events as make one batch."""

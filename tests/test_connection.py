@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import struct
+import threading
+import time
+from typing import Any
+
+import pytest
+from serving import BytesMessage, Client, CloseConnection, Ping, Pong, Served, TextMessage, read_all, serving, upgrade
+from support import TIMEOUT, wait_until
+from test_frames import CONTINUATION, PING, TEXT, frame
+
+from claude_mpm.feed import event as ev
+
+NEVER = 10_000.0  # seconds
+
+
+def errors(served: Served, count: int) -> None:
+    for number in range(count):
+        served.log.append(ev.system_error(str(number), "test"))
+
+
+def output(served: Served, count: int, size: int = 16_384) -> None:
+    for number in range(count):
+        served.log.append(ev.claude_output("x" * size, number * size))
+
+
+def everybody_left(served: Served) -> None:
+    wait_until(lambda: served.server.client_count == 0, "all clients gone")
+
+
+# --- what a client gets ------------------------------------------------------------------------------
+
+
+def test_a_client_is_greeted_with_the_status() -> None:
+    with serving() as served, served.client() as client:
+        greeting = client.next()
+        assert (greeting["type"], greeting["instance_id"]) == ("system.status", "run-1")
+        assert greeting["data"]["claude_status"] == "starting"
+        assert greeting["data"]["connected_clients"] == 1
+
+
+def test_a_client_that_does_not_subscribe_gets_nothing_more() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        errors(served, 3)
+        assert client.ask("ping")["type"] == "pong"
+
+
+def test_a_subscriber_gets_what_happens_in_order_and_as_it_is() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().subscribe("*")
+        served.log.append(ev.system_error("a", "test"))
+        served.log.append(ev.claude_output("b\x1b[0mé", 0))
+        assert [client.next(), client.next()] == [entry.message() for entry in served.log.read(0, ["*"], 9)]
+
+
+def test_channels_filter() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().subscribe("claude.*")
+        errors(served, 1)
+        output(served, 1, 1)
+        assert client.next()["seq"] == 2
+
+
+def test_since_brings_the_reply_first_then_what_is_kept_then_what_comes() -> None:
+    with serving() as served, served.client() as client:
+        errors(served, 700)  # more than a batch
+        assert client.greeted().subscribe("*", since=100)["data"]["seq"] == 700
+        errors(served, 50)
+        assert [client.next()["seq"] for _ in range(650)] == list(range(101, 751))
+
+
+def test_commands_are_answered_in_order_and_after_what_is_kept() -> None:
+    with serving() as served, served.client() as client:
+        errors(served, 300)
+        client.greeted()
+        for message in (
+            {"command": "subscribe", "channels": ["*"], "since": 0},
+            {"command": "ping"},
+            {"command": "nope"},
+        ):
+            client.send(message)
+        kinds = [client.next()["type"] for _ in range(303)]
+        assert kinds == ["subscribed", *["system.error"] * 300, "pong", "error"]
+
+
+def test_what_memory_lost_is_told_before_what_follows() -> None:
+    with serving(structured_events=2) as served, served.client() as client:
+        errors(served, 5)
+        client.greeted().subscribe("*", since=0)
+        gap = client.next()
+        assert (gap["type"], gap["instance_id"], gap["source"]) == ("system.gap", "run-1", "monitor")
+        assert "seq" not in gap
+        assert gap["data"] == {"from_seq": 1, "to_seq": 3, "counts": {"system.error": 3}, "reason": "expired"}
+        assert [client.next()["seq"], client.next()["seq"]] == [4, 5]
+
+
+def test_a_client_overtaken_while_it_did_not_read_is_told_exactly_what_it_missed() -> None:
+    with (
+        serving(output_bytes=256 * 1024, send_buffer_bytes=4096) as served,
+        served.client(receive_buffer=4096) as client,
+    ):
+        client.greeted().subscribe("*")
+        output(served, 200)
+        seen, lost = 0, 0
+        while seen + lost < 200:
+            message = client.next()
+            if message["type"] == "system.gap":
+                data = message["data"]
+                assert data["reason"] == "slow_client"
+                assert data["from_seq"] == seen + lost + 1
+                lost += data["counts"]["claude.output"]
+                assert data["to_seq"] == seen + lost
+            else:
+                seen += 1
+                assert message["seq"] == seen + lost
+        assert lost > 0 and seen > 0
+
+
+def test_an_event_is_encoded_once_for_all_clients() -> None:
+    with serving() as served, served.client() as one, served.client() as two:
+        for client in (one, two):
+            client.greeted().subscribe("*")
+        entry = served.log.append(ev.system_error("a", "test"))
+        one.next()
+        made = entry.frame
+        assert made is not None
+        two.next()
+        assert entry.frame is made
+
+
+def test_with_nobody_connected_nothing_is_encoded() -> None:
+    with serving() as served:
+        assert served.log.append(ev.system_error("a", "test")).frame is None
+
+
+def test_many_clients_and_many_writers_see_one_order() -> None:
+    with serving() as served:
+        clients = [served.client().greeted() for _ in range(8)]
+        for client in clients:
+            client.subscribe("*")
+        writers = [threading.Thread(target=errors, args=(served, 250)) for _ in range(4)]
+        for writer in writers:
+            writer.start()
+        for client in clients:
+            assert [client.next()["seq"] for _ in range(1000)] == list(range(1, 1001))
+            client.sock.close()
+        for writer in writers:
+            writer.join()
+
+
+def test_what_comes_behind_the_handshake_is_a_frame_already() -> None:
+    with serving() as served:
+        request = upgrade() + frame(TEXT, b'{"command":"ping"}')
+        with served.client(request=request) as client:
+            assert client.greeted().next()["type"] == "pong"
+
+
+# --- control frames and closing ----------------------------------------------------------------------
+
+
+def test_pings_are_answered_in_order() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        for number in range(10):
+            client.send_event(Ping(payload=b"%d" % number))
+        got = [client.event() for _ in range(10)]
+        assert [bytes(pong.payload) for pong in got] == [b"%d" % number for number in range(10)]
+
+
+def test_a_ping_between_fragments_is_answered_at_once() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        client.sock.sendall(frame(TEXT, b'{"command":', fin=False) + frame(PING, b"x"))
+        assert isinstance(client.event(), Pong)
+        client.sock.sendall(frame(CONTINUATION, b'"ping"}'))
+        assert client.next()["type"] == "pong"
+
+
+def test_bad_json_leaves_the_connection_open() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().send("{")
+        assert client.next()["data"]["code"] == "invalid_json"
+        assert client.ask("ping")["type"] == "pong"
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 4999])
+def test_a_close_is_answered_with_its_code(code: int) -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().send_event(CloseConnection(code=code, reason="bye"))
+        assert client.closed() == code
+        everybody_left(served)
+
+
+def test_a_close_without_a_code_is_answered_without() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().sock.sendall(frame(8))
+        assert read_all(client.sock) == b"\x88\x00"
+
+
+def test_what_was_asked_before_a_close_is_answered_before_it() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().sock.sendall(frame(TEXT, b'{"command":"ping"}') + frame(PING, b"p") + frame(TEXT, b"\xff"))
+        kinds = {type(client.event()) for _ in range(2)}
+        assert kinds == {TextMessage, Pong}
+        assert client.closed() == 1007
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(2, b"binary"), 1003),
+        (frame(TEXT, b"\xff"), 1007),
+        (frame(TEXT, b"x" * 65537), 1009),
+        (frame(TEXT, b"x", mask=None), 1002),
+        (frame(TEXT, b"x", rsv=4), 1002),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", 1002),
+    ],
+)
+def test_a_broken_rule_closes_with_its_code_and_harms_nobody_else(data: bytes, code: int) -> None:
+    with serving() as served, served.client() as other, served.client() as client:
+        other.greeted()
+        client.greeted().sock.sendall(data)
+        assert client.closed() == code
+        assert other.ask("ping")["type"] == "pong"
+
+
+def test_the_largest_command_is_served() -> None:
+    with serving() as served, served.client() as client:
+        empty = len(json.dumps({"command": "ping", "x": ""}))
+        assert client.greeted().ask("ping", x="y" * (65536 - empty))["type"] == "pong"
+
+
+def test_a_client_that_sends_on_after_a_broken_rule_still_reads_why() -> None:
+    """Closing with unread bytes would reset the connection and lose the close frame."""
+    with serving() as served, served.client() as client:
+        client.greeted().send_event(BytesMessage(data=b"x" * 1000))
+        client.sock.sendall(b"\x00" * 100_000)
+        assert client.closed() == 1003
+
+
+def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
+    with serving() as served:
+        clients = [served.client().greeted() for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.subscribe("*")
+            if number % 2:
+                client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for client in clients:
+            client.sock.close()
+        errors(served, 10)
+        everybody_left(served)
+        wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("client-")], "no thread left")
+
+
+def test_the_threads_of_a_client_carry_its_number() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        names = {thread.name for thread in threading.enumerate()}
+        assert {"client-1-receiver", "client-1-sender"} <= names
+
+
+# --- time --------------------------------------------------------------------------------------------
+
+
+def test_pings_come_and_who_answers_them_stays() -> None:
+    with serving(ping_interval=0.05, ping_time=TIMEOUT) as served, served.client() as client:
+        client.greeted()
+        for _ in range(5):
+            ping = client.event()
+            assert isinstance(ping, Ping)
+            client.send_event(ping.response())
+        assert served.server.client_count == 1
+
+
+def test_a_client_that_gives_no_sign_of_life_is_reset() -> None:
+    with serving(ping_interval=0.05, ping_time=0.05) as served, served.client() as client:
+        client.greeted()
+        everybody_left(served)
+        read_all(client.sock)
+
+
+def test_a_stopped_client_is_found_by_ping_also_when_its_buffers_are_full() -> None:
+    limits: dict[str, Any] = {"ping_interval": 0.1, "ping_time": 0.1, "send_time": NEVER, "send_buffer_bytes": 4096}
+    with serving(**limits) as served, served.client(receive_buffer=4096) as client:
+        client.greeted().subscribe("*")
+        output(served, 100)
+        everybody_left(served)
+
+
+def test_a_client_that_takes_nothing_is_reset_and_holds_up_nobody() -> None:
+    limits: dict[str, Any] = {"ping_interval": NEVER, "send_time": 0.4, "send_buffer_bytes": 4096}
+    with serving(**limits) as served, served.client(receive_buffer=4096) as stalled, served.client() as other:
+        stalled.greeted().subscribe("*")
+        other.greeted().subscribe("*")
+        output(served, 100)
+        assert [other.next()["seq"] for _ in range(100)] == list(range(1, 101))
+        wait_until(lambda: served.server.client_count == 1, "the stalled client gone")
+        assert other.ask("ping")["type"] == "pong"
+
+
+def test_a_slow_client_that_does_take_something_stays() -> None:
+    """Its pong waits behind what it has not read yet; room in a full buffer proves it alive."""
+    limits: dict[str, Any] = {"ping_interval": 0.3, "ping_time": 0.3, "send_time": 2.0, "send_buffer_bytes": 4096}
+    with serving(**limits) as served, served.client(receive_buffer=4096) as client:
+        client.greeted().subscribe("*")
+        output(served, 200)
+        end = time.monotonic() + 2.0
+        pause = threading.Event()
+        while time.monotonic() < end:
+            assert client.sock.recv(8192)
+            pause.wait(0.02)
+        assert served.server.client_count == 1
+
+
+def test_a_clock_that_jumps_disturbs_neither_pings_nor_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, jumps = time.time, [0.0]
+    monkeypatch.setattr(time, "time", lambda: real() + jumps[0])
+    with serving(ping_interval=0.05, ping_time=TIMEOUT) as served, served.client() as client:
+        client.greeted().subscribe("system.error")
+        for number, jump in enumerate([3600.0, -3600.0, 0.0], start=1):
+            jumps[0] = jump
+            errors(served, 1)
+            seen: list[object] = []
+            while not (Ping in seen and number in seen):
+                event = client.event()
+                seen.append(Ping if isinstance(event, Ping) else json.loads(event.data)["seq"])
+
+
+# --- bounds ------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_leaves_replies_unread_is_rate_limited_and_then_served_again() -> None:
+    with serving(replies_waiting=4) as served, served.client() as client:
+        client.greeted()
+        served.proceed.clear()
+        client.send({"command": "get_status"})
+        wait_until(
+            lambda: client_of(served)._commands.maxlen is None and not client_of(served)._commands, "it was taken"
+        )
+        for number in range(20):
+            client.send({"command": "ping", "request_id": number})
+        wait_until(lambda: len(client_of(served)._commands) == 5, "the queue is full")
+        client.send_event(Ping(payload=b"x"))
+        wait_until(lambda: client_of(served)._pongs, "all of them were read")
+        served.proceed.set()
+        got = [event for event in (client.event() for _ in range(7)) if isinstance(event, TextMessage)]
+        replies = [json.loads(event.data) for event in got]
+        assert [reply["type"] for reply in replies] == ["system.status", *["pong"] * 4, "error"]
+        assert (replies[-1]["data"]["code"], replies[-1]["request_id"]) == ("rate_limited", 4)
+        assert client.ask("ping")["type"] == "pong"
+
+
+def client_of(served: Served) -> Any:
+    (connection,) = served.server._clients.values()
+    return connection
+
+
+def test_a_fault_of_ours_closes_with_1011_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "claude_mpm")
+    with serving() as served, served.client() as client:
+        client.greeted()
+        served.failure = RuntimeError("a bug")
+        client.send({"command": "get_status"})
+        assert client.closed() == 1011
+        everybody_left(served)
+    assert [record.message for record in caplog.records] == ["client-1: RuntimeError: a bug"]
+    assert "Traceback" not in caplog.text
+
+
+# --- stopping ----------------------------------------------------------------------------------------
+
+
+def test_at_the_end_every_client_gets_what_is_in_the_log_and_then_1001() -> None:
+    with serving() as served:
+        clients = [served.client().greeted() for _ in range(3)]
+        for client in clients[:2]:
+            client.subscribe("*")
+        errors(served, 500)
+        served.log.append(ev.session_end(None, 1.0, 1.0, exit_code=0, signal=None, reason="exit"))
+        served.server.stop()
+        for client in clients[:2]:
+            kinds = [client.next()["type"] for _ in range(501)]
+            assert kinds == ["system.error"] * 500 + ["session.end"]
+        for client in clients:
+            assert client.closed() == 1001
+            client.sock.close()
+        assert served.server.join(2.0)
+
+
+def test_a_command_that_came_before_the_end_is_answered() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        served.proceed.clear()
+        client.send({"command": "get_status"})
+        client.send({"command": "ping"})
+        wait_until(
+            lambda: served.asked.is_set() and len(client_of(served)._commands) == 1, "one is under way, one waits"
+        )
+        served.server.stop()
+        served.proceed.set()
+        assert [client.next()["type"], client.next()["type"]] == ["system.status", "pong"]
+        assert client.closed() == 1001
+
+
+def test_stalled_clients_do_not_hold_up_the_end() -> None:
+    limits: dict[str, Any] = {"send_buffer_bytes": 4096}
+    with serving(**limits) as served:
+        clients = [served.client(receive_buffer=4096).greeted() for _ in range(5)]
+        for client in clients:
+            client.subscribe("*")
+        output(served, 100)
+        served.server.stop()
+        assert served.server.join(2.0)
+        for client in clients:
+            client.sock.close()
+
+
+def test_clients_that_never_answer_the_close_do_not_hold_up_the_end() -> None:
+    with serving() as served:
+        clients: list[Client] = [served.client().greeted() for _ in range(5)]
+        served.server.stop()
+        assert served.server.join(2.0)
+        for client in clients:
+            assert client.closed() == 1001
+            client.sock.close()

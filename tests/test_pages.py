@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from serving import TOKEN, Served, ask, get, serving
+
+from claude_mpm.config import Config
+from claude_mpm.feed import event as ev
+from claude_mpm.server import pages
+from claude_mpm.server.pages import content_security_policy
+
+HTML = "<!doctype html><style>\nbody { color: red }\n</style><p>hé</p><script>\nlet a = '<b>';\n</script>\n"
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation of our own making: the package directory."""
+    package = tmp_path / "claude_mpm"
+    (package / "data").mkdir(parents=True)
+    monkeypatch.setattr(pages, "_PACKAGE", package)
+    return package
+
+
+def lines(body: bytes) -> list[dict[str, object]]:
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def errors(served: Served, count: int) -> None:
+    for number in range(count):
+        served.log.append(ev.system_error(str(number), "test"))
+
+
+def test_the_page_is_served_under_a_policy_that_names_its_own_script(package: Path) -> None:
+    (package.parent / "monitor.html").write_text(HTML)
+    with serving() as served:
+        answer = ask(served.port, get("/"))
+    assert (answer.status, answer.body) == (200, HTML.encode())
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", HTML, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert "ws://localhost:*" in policy["connect-src"].split() and "*" not in policy["connect-src"].split()
+
+
+def test_every_answer_is_final_and_opens_nothing(package: Path) -> None:
+    (package.parent / "monitor.html").write_text(HTML)
+    with serving() as served:
+        for path in ("/", "/healthz", "/status", "/events", "/nope", "/events?since=x"):
+            headers = ask(served.port, get(path, Origin="http://localhost:3000")).headers
+            assert headers["connection"] == "close"
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["cache-control"] == "no-store"
+            assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_windows_line_ends_are_hashed_as_a_browser_reads_them(package: Path) -> None:
+    (package.parent / "monitor.html").write_bytes(HTML.replace("\n", "\r\n").encode())
+    with serving() as served:
+        answer = ask(served.port, get("/"))
+    assert answer.headers["content-security-policy"] == content_security_policy(HTML)
+
+
+def test_a_page_without_script_or_style_may_have_none() -> None:
+    assert "script-src 'none'; style-src 'none'" in content_security_policy("<p>x</p>")
+
+
+def test_an_installed_package_brings_the_page_itself(package: Path) -> None:
+    (package / "data" / "monitor.html").write_text(HTML)
+    (package / "data" / "asyncapi.yaml").write_text("asyncapi: 3.0.0\n")
+    with serving() as served:
+        assert ask(served.port, get("/")).body == HTML.encode()
+        assert ask(served.port, get("/asyncapi.yaml")).body == b"asyncapi: 3.0.0\n"
+
+
+def test_the_description_of_the_interface_is_served_from_a_checkout(package: Path) -> None:
+    (package.parent / "docs").mkdir()
+    (package.parent / "docs" / "asyncapi.yaml").write_text("asyncapi: 3.0.0\n")
+    with serving() as served:
+        answer = ask(served.port, get("/asyncapi.yaml"))
+    assert (answer.status, answer.body) == (200, b"asyncapi: 3.0.0\n")
+
+
+def test_what_is_not_installed_is_404(package: Path) -> None:
+    with serving() as served:
+        for path in ("/", "/asyncapi.yaml"):
+            assert ask(served.port, get(path)).status == 404
+
+
+def test_a_page_that_cannot_be_read_is_503(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(*args: object, **kwargs: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    (package.parent / "monitor.html").write_text(HTML)
+    monkeypatch.setattr(Path, "read_text", unreadable)
+    with serving() as served:
+        assert ask(served.port, get("/")).status == 503
+
+
+def test_healthz_is_200() -> None:
+    with serving() as served:
+        answer = ask(served.port, get("/healthz"))
+        assert (answer.status, answer.json()) == (200, {"status": "ok"})
+
+
+def test_status_and_instances_are_the_replies() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        served.instances = [{"port": 1}]
+        status = ask(served.port, get("/status")).json()
+        assert (status["type"], status["instance_id"]) == ("system.status", "run-1")
+        assert status["data"] == client.ask("get_status")["data"]
+        assert status["data"]["connected_clients"] == 1
+        assert ask(served.port, get("/instances")).json()["data"] == {"instances": [{"port": 1}]}
+
+
+def test_events_are_lines_of_json() -> None:
+    with serving() as served:
+        errors(served, 600)
+        served.log.append(ev.todo_update([], source="todo_file"))
+        answer = ask(served.port, get("/events"))
+        assert answer.headers["content-type"] == "application/x-ndjson"
+        assert lines(answer.body) == [entry.message() for entry in served.log.read(0, ["*"], 1000)]
+        assert [line["seq"] for line in lines(ask(served.port, get("/events?since=598")).body)] == [599, 600, 601]
+        assert [line["seq"] for line in lines(ask(served.port, get("/events?limit=2")).body)] == [600, 601]
+        assert [line["seq"] for line in lines(ask(served.port, get("/events?types=todo.*,agent.*")).body)] == [601]
+        assert ask(served.port, get("/events?types=agent.*")).body == b""
+
+
+def test_events_after_a_number_that_memory_lost_begin_with_the_gap() -> None:
+    with serving(structured_events=2) as served:
+        errors(served, 5)
+        gap, *events = lines(ask(served.port, get("/events?since=1")).body)
+        assert gap["type"] == "system.gap"
+        assert gap["data"] == {"from_seq": 2, "to_seq": 3, "counts": {"system.error": 2}, "reason": "expired"}
+        assert [event["seq"] for event in events] == [4, 5]
+        assert lines(ask(served.port, get("/events")).body)[0]["seq"] == 4
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["since=x", "since=-1", "since=1.5", "limit=%00", "limit=9999999999999999", "types=Bad", "types=a%20b", "since=²"],
+)
+def test_a_bad_query_is_400(query: str) -> None:
+    with serving() as served:
+        assert ask(served.port, get(f"/events?{query}")).status == 400
+
+
+@pytest.mark.parametrize(
+    "path", ["/nope", "/../monitor.html", "//", "/events/", "/index.html", "/.git/config", "/%2e%2e/setup.py"]
+)
+def test_any_other_path_is_404(path: str) -> None:
+    with serving() as served:
+        assert ask(served.port, get(path)).status == 404
+
+
+def test_other_methods_are_405_and_told_which_are_served() -> None:
+    with serving() as served:
+        answer = ask(served.port, get("/status", "DELETE"))
+        assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_head_is_get_without_the_body() -> None:
+    with serving() as served:
+        answer = ask(served.port, get("/status", "HEAD"))
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-type"] == "application/json"
+
+
+def test_with_a_token_only_the_page_and_the_health_are_open(package: Path) -> None:
+    (package.parent / "monitor.html").write_text(HTML)
+    with serving(Config(token=TOKEN)) as served:
+        for path in ("/", "/healthz"):
+            assert ask(served.port, get(path)).status == 200
+        for path in ("/status", "/instances", "/events", "/asyncapi.yaml", "/nope"):
+            answer = ask(served.port, get(path))
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert ask(served.port, get(f"/status?token={TOKEN}")).status == 200
+        assert ask(served.port, get("/status", Authorization=f"Bearer {TOKEN}")).status == 200
+
+
+def test_pages_are_under_the_same_rules_of_host_and_origin() -> None:
+    with serving() as served:
+        assert ask(served.port, get("/status", Host="evil.example")).status == 403
+        assert ask(served.port, get("/healthz", Origin="http://evil.example")).status == 403
+        assert ask(served.port, get("/", Origin="null")).status == 403
+
+
+def test_a_large_answer_arrives_whole() -> None:
+    with serving() as served:
+        for number in range(200):
+            served.log.append(ev.claude_output("x" * 50_000, number))
+        assert len(lines(ask(served.port, get("/events")).body)) == 200
