@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-SERVED = ("monitor.html", "docs/asyncapi.yaml")  # a checkout serves them from where they are, an installation from data/
+SERVED = ("monitor.html", "docs/asyncapi.yaml")  # an installation has them in data/, a checkout where they are
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "claude_mpm/__init__.py").read_text())
 assert VERSION is not None
 
@@ -45,8 +45,8 @@ setup(
             "PyYAML>=6",
             "selenium>=4.20",
             "setuptools>=77",
-            "ruff>=0.8",
-            "mypy>=1.13",
+            "ruff>=0.17,<0.18",  # another one may format differently
+            "mypy>=2,<3",
             "types-PyYAML",
             "types-jsonschema",
             "types-psutil",
