@@ -161,14 +161,15 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
         ),
     ],
     ev.CLAUDE_SCREEN: [
-        lambda: ev.claude_screen(80, 24, None, [], None, full=True),
+        lambda: ev.claude_screen(80, 24, {"row": 0, "col": 0, "visible": False}, [], None, frame=1, base=0),
         lambda: ev.claude_screen(
             80,
             24,
-            {"row": 1, "col": 2},
-            [[0, [["hi", {}], ["x", {"fg": "#ff00ff", "bg": 4, "b": True}]]]],
+            {"row": 1, "col": 2, "visible": True},
+            [[0, [["hi", {}], ["x", {"fg": "#ff00ff", "bg": 4, "b": True}], ["宽", {"w": 2}]]]],
             "t",
-            full=False,
+            frame=9,
+            base=3,
         ),
     ],
     ev.SYSTEM_STATUS: [lambda: ev.system_status(STATUS), lambda: ev.system_status(FULL_STATUS)],
@@ -194,7 +195,12 @@ REPLIES: list[dict[str, Any]] = [
     {"type": "done", "data": {"command": "stop"}},
     {"type": "error", "data": {"code": "invalid_json", "message": "not JSON", "command": None}},
     {"type": "system.status", "data": FULL_STATUS, "instance_id": INSTANCE, "request_id": "r"},
-    {"type": "claude.screen", "data": {"cols": 1, "rows": 1, "cursor": None, "lines": [], "title": None, "full": True}},
+    {
+        "type": "claude.screen",
+        "data": dict(
+            ev.claude_screen(1, 1, {"row": 0, "col": 0, "visible": True}, [[0, []]], None, frame=1, base=0).data
+        ),
+    },
 ]
 COMMANDS: list[dict[str, Any]] = [
     {"command": "subscribe", "channels": ["*"]},

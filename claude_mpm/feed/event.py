@@ -336,15 +336,17 @@ def claude_usage(
 
 
 def claude_screen(
-    cols: int, rows: int, cursor: Data | None, lines: Sequence[Any], title: str | None, *, full: bool
+    cols: int, rows: int, cursor: Data, lines: Sequence[Any], title: str | None, *, frame: int, base: int
 ) -> Event:
-    """What the terminal shows.
+    """What the terminal shows: picture number `frame`, told to who has picture `base` or a later one.
 
-    `lines`: [[row, [[text, style], …]], …], only the changed rows unless `full`. `style` is {} or some of
-    {`fg`, `bg` (`#rrggbb` or palette number), `b`, `i`, `u`, `s`, `r`, `d` (true)}.
+    `cursor`: {`row`, `col`, `visible`}. `lines`: [[row, [[text, style], …]], …], the rows that changed after `base`; all
+    rows when it is 0 (then `full` is true). The runs of a row begin at column 0; blank cells at its end are left out.
+    `style` is {} or some of {`fg`, `bg` (`#rrggbb` or palette number), `b`, `i`, `u`, `s`, `r`, `d` (true), `w`}. A run
+    with `w` is one grapheme in 1 or 2 cells; in a run without it every code point has one cell.
     """
-    data = {"cols": cols, "rows": rows, "cursor": cursor, "lines": list(lines), "title": title, "full": full}
-    return Event(CLAUDE_SCREEN, data, "pty")
+    data = {"cols": cols, "rows": rows, "cursor": dict(cursor), "title": title, "frame": frame, "base": base}
+    return Event(CLAUDE_SCREEN, data | {"full": base == 0, "lines": list(lines)}, "pty")
 
 
 # --- the monitor itself ----------------------------------------------------------------------------
