@@ -27,8 +27,26 @@ class Call:
     agent_id: str | None
     started: float
     ended: bool = False
-    hook_started: bool = False  # a hook without an id has told its start
-    hook_ended: bool = False
+
+
+class _Waiting:
+    """Calls that wait for their other half, oldest first, by tool."""
+
+    def __init__(self) -> None:
+        self._by_tool: dict[str, deque[Call]] = {}
+
+    def add(self, call: Call) -> None:
+        self._by_tool.setdefault(call.tool, deque(maxlen=MAX_UNPAIRED)).append(call)
+
+    def find(self, tool: str | None, tool_input: Any) -> Call | None:
+        """The oldest that is alike."""
+        return next((call for call in self._by_tool.get(tool or "", ()) if _alike(call.input, tool_input)), None)
+
+    def take(self, tool: str | None, tool_input: Any) -> Call | None:
+        found = self.find(tool, tool_input)
+        if found is not None:
+            self._by_tool[found.tool].remove(found)
+        return found
 
 
 class Calls:
@@ -36,35 +54,45 @@ class Calls:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Call] = {}
-        self._unpaired: dict[str, deque[Call]] = {}
         self._open: dict[str, Call] = {}  # by name, oldest first
-        self._unnamed = 0
+        self._unnamed = _Waiting()  # told by a hook, and by nothing that has an id yet
+        self._unhooked = _Waiting()  # told with an id, and by no hook without
+        self._running = _Waiting()  # begun by a hook without an id
+        self._count = 0
 
     def start(self, seen: ToolStarted, agent_id: str | None, at: float) -> Call | None:
         """The new call; None for one that is known."""
-        if seen.tool_use_id is not None:
-            if seen.tool_use_id in self._by_id:
-                return None
-            for call in self._unpaired.get(seen.tool, ()):
-                if call.id is None and _alike(call.input, seen.input):
-                    call.id, call.agent_id = seen.tool_use_id, agent_id or call.agent_id
-                    self._remember(call)
-                    self._unpaired[seen.tool].remove(call)
-                    return None
-        else:
-            for call in self._unpaired.get(seen.tool, ()):
-                if call.id is not None and not call.hook_started and _alike(call.input, seen.input):
-                    call.hook_started = True
-                    return None
-        return self._new(seen.tool_use_id, seen.tool, seen.input, agent_id, at)
+        if seen.tool_use_id is None:
+            known = self._unhooked.take(seen.tool, seen.input)
+            call = known or self._new(None, seen, agent_id, at)
+            self._running.add(call)
+            return None if known else call
+        if seen.tool_use_id in self._by_id:
+            return None
+        known = self._unnamed.take(seen.tool, seen.input)
+        if known is not None:
+            known.id, known.agent_id = seen.tool_use_id, agent_id or known.agent_id
+        call = known or self._new(seen.tool_use_id, seen, agent_id, at)
+        self._by_id[seen.tool_use_id] = call
+        if len(self._by_id) > MAX_CALLS:
+            self._by_id.pop(next(iter(self._by_id)))
+        return None if known else call
 
     def end(self, seen: ToolEnded) -> Call | None:
         """The call that ends now; None when it has ended before or its start is unknown."""
-        call = self._by_id.get(seen.tool_use_id) if seen.tool_use_id else self._hooked(seen)
+        call = self.find(seen.tool_use_id)
+        if seen.tool_use_id is None:
+            call = self._running.take(seen.tool, seen.input) or self._unhooked.take(seen.tool, seen.input)
         if call is None or call.ended:
             return None
         self.close(call)
         return call
+
+    def knows(self, seen: ToolEnded) -> bool:
+        """Whether the start of what ends here was seen."""
+        if seen.tool_use_id is not None:
+            return seen.tool_use_id in self._by_id
+        return any(part.find(seen.tool, seen.input) for part in (self._running, self._unhooked))
 
     def find(self, tool_use_id: str | None) -> Call | None:
         return self._by_id.get(tool_use_id) if tool_use_id else None
@@ -77,48 +105,14 @@ class Calls:
         """Calls without an end, oldest first."""
         return list(self._open.values())
 
-    def knows(self, seen: ToolEnded) -> bool:
-        """Whether the start of what ends here was seen."""
-        if seen.tool_use_id is not None:
-            return seen.tool_use_id in self._by_id
-        return any(_alike(call.input, seen.input) for call in self._waiting_for_hook(seen))
-
-    def _hooked(self, seen: ToolEnded) -> Call | None:
-        for call in self._waiting_for_hook(seen):
-            if _alike(call.input, seen.input):
-                call.hook_started = call.hook_ended = True
-                if call.id is not None:
-                    self._unpaired[call.tool].remove(call)
-                return call
-        return None
-
-    def _waiting_for_hook(self, seen: ToolEnded) -> list[Call]:
-        """Calls of this tool no hook has ended; those a hook has started come first."""
-        known = list(self._unpaired.get(seen.tool or "", ()))
-        known += [call for call in self._open.values() if call.tool == seen.tool and call not in known]
-        known += [
-            call for call in self._by_id.values() if call.tool == seen.tool and call.hook_started and call not in known
-        ]
-        return sorted((call for call in known if not call.hook_ended), key=lambda call: not call.hook_started)
-
-    def _new(self, tool_use_id: str | None, tool: str, tool_input: Any, agent_id: str | None, at: float) -> Call:
-        if tool_use_id is None:
-            self._unnamed += 1
-        call = Call(tool_use_id or f"hook-{self._unnamed}", tool_use_id, tool, tool_input, agent_id, at)
-        call.hook_started = tool_use_id is None
+    def _new(self, tool_use_id: str | None, seen: ToolStarted, agent_id: str | None, at: float) -> Call:
+        self._count += 1
+        call = Call(tool_use_id or f"hook-{self._count}", tool_use_id, seen.tool, seen.input, agent_id, at)
+        (self._unnamed if tool_use_id is None else self._unhooked).add(call)
         self._open[call.name] = call
         if len(self._open) > MAX_CALLS:
             self._open.pop(next(iter(self._open)))
-        self._unpaired.setdefault(tool, deque(maxlen=MAX_UNPAIRED)).append(call)
-        if tool_use_id is not None:
-            self._remember(call)
         return call
-
-    def _remember(self, call: Call) -> None:
-        assert call.id is not None
-        self._by_id[call.id] = call
-        if len(self._by_id) > MAX_CALLS:
-            self._by_id.pop(next(iter(self._by_id)))
 
 
 def _alike(one: Any, other: Any) -> bool:

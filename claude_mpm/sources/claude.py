@@ -12,14 +12,15 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from claude_mpm.config import Limits
 from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources import hooks, session_file, stream_json, transcript
-from claude_mpm.sources.observations import Observation, ProcessEnded, ProcessStarted, TodoFile, Who
-from claude_mpm.sources.tail import Tail
 from claude_mpm.sources.files import read_file
+from claude_mpm.sources.observations import Observation, ProcessEnded, ProcessStarted, SessionStarted, TodoFile, Who
+from claude_mpm.sources.tail import Tail
 from claude_mpm.sources.todos import SESSION_ID, TodoFiles, TodoList
 from claude_mpm.sources.tracker import NewSession, Tracker
 from claude_mpm.sources.watcher import Watcher
@@ -344,7 +345,14 @@ class ClaudeSources:
                 content, _ = read_file(directory / name, SMALL_FILE)
             except (OSError, ValueError):
                 continue
-            self._observe(session_file.parse(content), "session_file")
+            self._observe(map(self._why_started, session_file.parse(content)), "session_file")
+
+    def _why_started(self, observed: Observation) -> Observation:
+        """The session file does not say why there is a new session: one that has a transcript was resumed."""
+        if not isinstance(observed, SessionStarted) or self._project is None:
+            return observed
+        resumed = (self._project / f"{observed.who.session_id}.jsonl").exists()
+        return replace(observed, reason="resume" if resumed else "clear")
 
     def _list_changed(self, changed: TodoList) -> None:
         seen = TodoFile(Who(changed.session_id, changed.agent_id), changed.mtime, changed.todos)

@@ -17,6 +17,7 @@ from typing import Any
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources.calls import Call
+from claude_mpm.sources.messages import INTERRUPTED
 from claude_mpm.sources.observations import AgentEnded, AgentSeen, ToolEnded, Used, Who
 from claude_mpm.sources.reading import mapping, text, whole
 
@@ -39,6 +40,7 @@ class Delegation:
     chained: bool = False  # 1.x: its sidechain has been found
     stopped: AgentEnded | None = None  # the agent has ended; its result is awaited, or its numbers
     stopped_at: float = 0.0
+    stopped_by: Source = "monitor"  # who saw that
     ended: bool = False
     tool_uses: int = 0
     tokens: int | None = None
@@ -86,6 +88,11 @@ class Delegations:
 
     def is_hidden(self, who: Who) -> bool:
         return who.agent_id in self._hidden
+
+    def agent_for(self, call: Call) -> str | None:
+        """The public id of the agent this call delegated to."""
+        found = self._by_call.get(call.name)
+        return found.public_id if found else None
 
     def knows(self, agent_id: str) -> bool:
         return agent_id in self._by_agent
@@ -187,7 +194,10 @@ class Delegations:
         if agent_id:
             self._tie(found, agent_id)
         numbers = [whole(result.get(name)) for name in ("totalDurationMs", "totalTokens", "totalToolUseCount")]
-        end = AgentEnded(seen.who, at, seen.tool_use_id, seen.ok, None if seen.ok else seen.summary, *numbers)
+        reason = None if seen.ok else seen.summary
+        if reason and INTERRUPTED in reason:
+            reason = "interrupted"
+        end = AgentEnded(seen.who, at, seen.tool_use_id, seen.ok, reason, *numbers)
         return self._finish(found, end, source, at)
 
     def ended(self, seen: AgentEnded, call: Call | None, source: Source, at: float) -> list[Event]:
@@ -203,17 +213,17 @@ class Delegations:
         if seen.tokens is not None or seen.ok is False:
             return self._finish(found, seen, source, found.stopped_at or at)
         if found.stopped is None:
-            found.stopped, found.stopped_at = seen, at
+            found.stopped, found.stopped_at, found.stopped_by = seen, at, source
             if found.background:
                 self.unsettled.append(found.call.name)
         return []
 
-    def settle(self, name: str, source: Source) -> list[Event]:
+    def settle(self, name: str) -> list[Event]:
         """The numbers of an agent's end did not come: tell it with what is known."""
         found = self._by_call.get(name)
         if found is None or found.ended or found.stopped is None or not found.background:
             return []
-        return self._finish(found, found.stopped, source, found.stopped_at)
+        return self._finish(found, found.stopped, found.stopped_by, found.stopped_at)
 
     def worked(self, agent_id: str | None, *, tool_uses: int = 0, used: Used | None = None) -> None:
         """A subagent called a tool, or was answered."""
@@ -228,7 +238,7 @@ class Delegations:
         events: list[Event] = []
         for found in [d for d in self._by_call.values() if not d.ended]:
             if found.stopped is not None:
-                events += self._finish(found, found.stopped, source, found.stopped_at)
+                events += self._finish(found, found.stopped, found.stopped_by, found.stopped_at)
             elif not foreground_only or (not found.background and found.started <= at):
                 events += self._finish(found, AgentEnded(Who(), at, ok=False, reason=reason), source, at)
         return events

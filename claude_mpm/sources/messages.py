@@ -21,9 +21,11 @@ from claude_mpm.sources.observations import (
 )
 from claude_mpm.sources.reading import mapping, plain, sequence, text, whole
 
-SYNTHETIC = "<synthetic>"  # the "model" of texts Claude Code itself puts in Claude's mouth
+SYNTHETIC = (
+    "<synthetic>"  # the "model" of texts Claude Code itself puts in Claude's mouth: errors, and some that are none
+)
 _NOT_SAID = ("No response requested.", "(no content)")
-_INTERRUPTED = "[Request interrupted by user"
+INTERRUPTED = "[Request interrupted by user"
 # Records of Claude Code's own doing that are stored as if the user had typed them.
 _NOT_TYPED = (
     "<command-",
@@ -41,10 +43,10 @@ def assistant(message: Mapping[str, Any], who: Who, at: float | None, *, api_err
     found: list[Observation] = []
     for block in map(mapping, sequence(message.get("content"))):
         kind, said = block.get("type"), text(block.get("text"))
-        if kind == "text" and said and api_error:
+        if kind == "text" and said and (api_error or (model == SYNTHETIC and said not in _NOT_SAID)):
             found.append(ApiFailed(who, at, said, message_id, True))
-        elif kind == "text" and said and not (model == SYNTHETIC and said in _NOT_SAID):
-            found.append(Said(who, at, said, message_id, None if model == SYNTHETIC else model))
+        elif kind == "text" and said and model != SYNTHETIC:
+            found.append(Said(who, at, said, message_id, model))
         elif kind == "tool_use" and (tool := text(block.get("name"))):
             found.append(ToolStarted(who, at, text(block.get("id")), tool, block.get("input")))
     usage = mapping(message.get("usage"))
@@ -82,7 +84,7 @@ def user(message: Mapping[str, Any], result: Any, who: Who, at: float | None) ->
 
 def spoken(typed: str, who: Who, at: float | None) -> list[Observation]:
     """What a text in the user's role is: typed by the user, or one of Claude Code's own."""
-    if typed.startswith(_INTERRUPTED):
+    if typed.startswith(INTERRUPTED):
         return [Interrupted(who, at)]
     if NOTIFICATION in typed[:200]:
         return notification(typed, who, at)

@@ -30,9 +30,7 @@ def parse(line: bytes) -> list[Observation]:
     at = seconds(entry.get("timestamp"))
     kind = entry.get("type")
     if kind == "assistant":
-        error = entry.get("is_api_error_message") is True or (
-            "error" in entry and mapping(entry.get("message")).get("model") == messages.SYNTHETIC
-        )
+        error = entry.get("is_api_error_message") is True
         found = messages.assistant(mapping(entry.get("message")), who, at, api_error=error)
         return _binding(who, at) + found
     if kind == "user":

@@ -9,6 +9,7 @@ from pathlib import Path
 from claude_mpm.sources.lines import Lines
 
 CHUNK = 1024 * 1024  # bytes of one read
+MARK = 64  # bytes before the place we are at, by which we know the file again
 
 
 class Tail:
@@ -24,6 +25,7 @@ class Tail:
         self._lines = Lines(max_line)
         self._place: tuple[int, int] | None = None  # device, inode
         self._offset = 0
+        self._mark = b""
         self._skipped = 0  # in earlier files of this name
 
     @property
@@ -49,12 +51,15 @@ class Tail:
         if not stat.S_ISREG(found.st_mode):
             return []
         place = (found.st_dev, found.st_ino)
-        if place != self._place or found.st_size < self._offset:
+        before = self._offset - len(self._mark)
+        # rewritten from the start it may be as long as it was, or longer
+        if place != self._place or os.pread(fd, len(self._mark), before) != self._mark:
             self._skipped += self._lines.skipped
             self._lines = Lines(self._max_line)
-            self._place, self._offset = place, 0
+            self._place, self._offset, self._mark = place, 0, b""
         lines: list[bytes] = []
         while chunk := os.pread(fd, CHUNK, self._offset):
             self._offset += len(chunk)
+            self._mark = (self._mark + chunk[-MARK:])[-MARK:]
             lines += self._lines.feed(chunk)
         return lines

@@ -41,6 +41,7 @@ class Tracker:
         self._since = 0.0  # the process's start
         self._session_since: float | None = None
         self._end_reason: str | None = None
+        self._has_hooks = False
         self._ended = False
         self._calls = Calls()
         self._delegations = Delegations()
@@ -58,10 +59,9 @@ class Tracker:
             return []
         if self.session_id is None and who.session_id is not None:
             self.session_id = who.session_id
-        elsewhere = who.session_id is not None and who.session_id != self.session_id
-        if elsewhere and not isinstance(observation, seen.SessionStarted):
-            late = who.session_id in self._past and isinstance(observation, (seen.Said, seen.Prompt))
-            return self._words(observation, source, at) if late else []
+        self._has_hooks |= source == "hook"
+        if who.session_id is not None and who.session_id != self.session_id:
+            return self._of_another_session(observation, source, at)
         if observation.at is not None and at < self._since - HISTORY:
             self._history(observation, at)
             return []
@@ -75,7 +75,7 @@ class Tracker:
 
     def settle(self, name: str) -> list[Event]:
         """Tell the end of a delegation with what is known by now."""
-        return self._delegations.settle(name, "monitor")
+        return self._delegations.settle(name)
 
     # --- the process and its sessions ---
 
@@ -89,30 +89,40 @@ class Tracker:
         return events
 
     def _session_started(self, observed: seen.SessionStarted, source: Source, at: float) -> list[Event]:
+        """Of the session that is known already."""
+        if source == "stream_json":
+            return self._activity.working(source, at, self.session_id)
+        if source == "hook" and observed.reason != "compact":
+            return self._activity.idle(source, at, self.session_id)
+        return []
+
+    def _of_another_session(self, observed: Observation, source: Source, at: float) -> list[Event]:
+        """Either Claude has moved on to another session, or these are last words of the one before."""
         new = observed.who.session_id
-        if new is None or (source != "hook" and new in self._past):
-            return []
-        if new == self.session_id:
-            if source == "stream_json":
-                return self._activity.working(source, at, new)
-            if source == "hook" and observed.reason != "compact":
-                return self._activity.idle(source, at, new)
-            return []
+        assert new is not None
+        started = isinstance(observed, seen.SessionStarted)
+        if new in self._past and not (started and source == "hook"):
+            late = isinstance(observed, (seen.Said, seen.Prompt))
+            return self._words(observed, source, at) if late else []
+        if source == "hook" or (started and not self._has_hooks):
+            reason = observed.reason if isinstance(observed, seen.SessionStarted) else None
+            return self._switch(new, reason, source, at) + ([] if started else self.observe(observed, source, at))
+        return []  # the hook, which knows why, is on its way
+
+    def _switch(self, new: str, reason: str | None, source: Source, at: float) -> list[Event]:
         assert self.session_id is not None
-        old, reason = self.session_id, observed.reason or "resume"
+        old, why = self.session_id, reason or self._end_reason
+        why = why if why in ("clear", "resume", "compact") else "resume"
         events = self._close("session_cleared", source, at)
-        started = self._session_since if self._session_since is not None else at
-        events.append(
-            ev.session_end(
-                old, at, at - started, exit_code=None, signal=None, reason=self._end_reason or reason, source=source
-            )
-        )
+        since = self._session_since if self._session_since is not None else at
+        ended = {"exit_code": None, "signal": None, "reason": why}
+        events.append(ev.session_end(old, at, at - since, source=source, **ended))  # type: ignore[arg-type]
         self._past = [*self._past[-9:], old]
         self.session_id, self._session_since, self._end_reason = new, at, None
         self._checklists.clear()
         self._bill.new_session()
         if self._new_session is not None:
-            events.append(self._new_session(new, reason, at))
+            events.append(self._new_session(new, why, at))
         return events + self._activity.idle(source, at, new)
 
     def _session_ended(self, observed: seen.SessionEnded, source: Source, at: float) -> list[Event]:
@@ -212,10 +222,11 @@ class Tracker:
             duration = int((at - call.started) * 1000)
         events.append(self._tool_end(call, observed.ok, source, at, duration_ms=duration, summary=observed.summary))
         if call.tool in work.TOOLS:
+            events += self._bill.others(self._delegations.agent_for(call) or call.name)
             events += self._delegations.result(call, observed, source, at)
         elif observed.ok and call.tool in (CREATES, UPDATES):
             events += self._todos(self._task_changed(call, observed, at), None, source, at)
-        if self._activity.waiting_tool in (None, call.name) or self._activity.state != "waiting":
+        if observed.ok and self._activity.state == "waiting" and self._activity.waiting_tool in (None, call.name):
             events += self._works(observed.who, source, at)
         return events
 
