@@ -180,9 +180,7 @@ class Session:
         from claude_mpm.sources.process import ProcessSampler
 
         self._sampler = sampler = ProcessSampler(lambda: self._pid)
-        sampler.start(self._tick, self._config.limits.status_interval)
-        running.callback(sampler.join, 1.0)
-        running.callback(sampler.stop)
+        sampler.start(self._tick, self._config.limits.status_interval)  # stopped by _last_words()
 
     def _start_screen(self, running: ExitStack) -> None:
         from claude_mpm.feed.emulator import available
@@ -227,6 +225,9 @@ class Session:
         """What Claude wrote last, then its end: nothing comes after `session.end`."""
         assert self._exit is not None
         exit_status, reason, end_time = self._exit
+        if self._sampler is not None:
+            self._sampler.stop()
+            self._sampler.join(1.0)
         if self._sources is not None:
             self._sources.process_ended(
                 exit_status.code if exit_status else None, exit_status.signal if exit_status else None

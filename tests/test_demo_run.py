@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import termios
 from pathlib import Path
 
+import page
 import pytest
 from program import PROGRAM, environment, port_in, run
-from support import wait_until
+from support import ROOT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
@@ -64,6 +66,28 @@ def test_open_without_a_browser_says_so_and_goes_on(home: Path) -> None:
     )
     assert done.returncode == 0
     assert b"no browser found here to open; the page is at http://localhost:" in done.stderr
+
+
+@pytest.mark.browser
+def test_the_page_opened_from_disk_ends_on_the_served_one_and_its_todos_move(home: Path, tmp_path: Path) -> None:
+    env = environment(home, CLAUDE_MPM_DEMO_SPEED="8")
+    tab = page.start_browser(tmp_path / "profile")
+    try:
+        with Terminal([*PROGRAM, "--demo"], env=env, cwd=home, rows=30, cols=100) as terminal:
+            port = port_of(terminal)
+            tab.open((ROOT / "monitor.html").as_uri())
+            tab.until(lambda: tab.driver.current_url.startswith(f"http://localhost:{port}/"), "the served page")
+            tab.live()
+            shown = set()
+
+            def moved() -> bool:
+                shown.add(tab.text(".card"))
+                return len({words for text in shown for words in re.findall(r"\d+/\d+", text)}) >= 3
+
+            tab.until(moved, "three states of the todo list on the card")
+            assert tab.errors() == []
+    finally:
+        tab.driver.quit()
 
 
 @pytest.mark.parametrize("key", [b"q", b"/exit\r"])

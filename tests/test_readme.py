@@ -1,0 +1,80 @@
+"""The README's examples, run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import page
+import pytest
+from program import PROGRAM, environment, port_in
+from support import ROOT, TIMEOUT, wait_until
+from terminal import Terminal
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DEMO = ("--demo", "--websocket-port", "0")
+
+
+def example(language: str) -> str:
+    """The one block of that language, for the given port instead of the default one."""
+    (block,) = re.findall(rf"```{language}\n(.*?)```", README, re.S)
+    assert isinstance(block, str)
+    return block
+
+
+@pytest.fixture()
+def demo(home: Path, tmp_path: Path) -> Iterator[int]:
+    """The port of a demo at ten times its speed."""
+    with Terminal([*PROGRAM, *DEMO], env=environment(home, CLAUDE_MPM_DEMO_SPEED="10"), cwd=tmp_path) as terminal:
+        yield wait_until(lambda: port_in(bytes(terminal.output)), "the demo's port") or 0
+
+
+def test_the_python_example_prints_every_event(demo: int, tmp_path: Path) -> None:
+    pytest.importorskip("websockets")
+    code = example("python")
+    assert code.count("8765") == 1
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code.replace("8765", str(demo))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    kinds = set()
+    try:
+        for line in process.stdout:
+            kinds.add(line.split()[0])
+            if {"system.status", "todo.update", "tool.start"} <= kinds:
+                break
+    finally:
+        process.kill()
+        process.wait(TIMEOUT)
+        process.stdout.close()
+        said = process.stderr.read()
+        process.stderr.close()
+    assert {"system.status", "todo.update", "tool.start"} <= kinds, said
+
+
+@pytest.mark.browser
+def test_the_javascript_example_logs_every_event_in_a_page_from_localhost(demo: int, tmp_path: Path) -> None:
+    code = example("javascript")
+    assert code.count("8765") == 1
+    tab = page.start_browser(tmp_path / "profile")
+    try:
+        tab.open(f"http://localhost:{demo}/healthz")
+        catch = "window.logged = []; console.log = (...what) => window.logged.push(what);"
+        tab.js(catch + code.replace("8765", str(demo)))
+        kinds: set[str] = set()
+
+        def seen() -> bool:
+            logged = json.loads(tab.js("return JSON.stringify(window.logged.map(what => what[0]))"))
+            kinds.update(logged)
+            return {"system.status", "todo.update", "tool.start"} <= kinds
+
+        wait_until(seen, "events in the page's console", TIMEOUT * 2)
+    finally:
+        tab.driver.quit()
