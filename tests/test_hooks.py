@@ -70,6 +70,18 @@ def test_only_events_and_a_type_every_version_knows(tmp_path: Path) -> None:
     assert json.loads(json.dumps(settings)) == settings
 
 
+def test_a_known_version_is_asked_for_what_it_can_tell(tmp_path: Path) -> None:
+    assert set(hooks.hook_settings(tmp_path, (1, 0, 128))) == set(hooks.EVENTS)
+    assert set(hooks.hook_settings(tmp_path, (2, 0, 77))) == {*hooks.EVENTS, "PermissionRequest"}
+    assert set(hooks.hook_settings(tmp_path, (2, 1, 330))) == {*hooks.EVENTS, "PermissionRequest"} - {"Stop"}
+
+
+def test_a_permission_request_is_waiting() -> None:
+    payload = {"hook_event_name": "PermissionRequest", "session_id": "s", "tool_name": "Bash", "tool_input": {}}
+    (found,) = hooks.parse(as_line(payload), 1.0)
+    assert isinstance(found, Notified) and found.kind == "permission" and "Bash" in found.message.split()
+
+
 # --- the shell ---
 
 

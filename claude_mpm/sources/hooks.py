@@ -31,6 +31,10 @@ EVENTS = (
     "PreToolUse", "PostToolUse", "Notification", "UserPromptSubmit", "SessionStart", "SessionEnd", "Stop",
     "SubagentStop", "PreCompact",
 )  # fmt: skip
+# Seen from 2.0.77 on; tells of a permission dialog at once, where 1.x and 2.0 notify after six seconds.
+PERMISSION, HAS_PERMISSION = "PermissionRequest", (2, 0, 77)
+# From here on the transcript and the session file tell a turn's end, and a Stop hook is noted in the transcript.
+TELLS_STOP = (2, 1, 300)
 SUFFIX = ".hook"  # a whole payload in the spool; anything else there is not one
 MAX_WAITING = 4096  # payloads in the spool; more means that nobody reads them
 MAX_PAYLOAD = 32768  # blocks of 512 bytes, the unit of ulimit -f: 16 MiB
@@ -44,16 +48,21 @@ _SCRIPT = """d={spool}; f="$d/.$$"
 exit 0"""
 
 
-def hook_settings(spool: Path) -> dict[str, list[dict[str, Any]]]:
+def hook_settings(spool: Path, version: tuple[int, int, int] | None = None) -> dict[str, list[dict[str, Any]]]:
     """The value of `hooks` in Claude's settings: {event: [matcher group]}.
 
+    `version` is Claude's, where it is known; without it only what every version accepts and needs.
     `async`: 2.1 does not wait for the hook; 1.x and 2.0 do, and ignore the key.
     """
     command = _SCRIPT.format(spool=shlex.quote(str(spool)), most=MAX_WAITING, size=MAX_PAYLOAD, suffix=SUFFIX)
     hook = {"type": "command", "command": command, "timeout": TIME, "async": True}
-    return {
-        event: [({"matcher": "*"} if event.endswith("ToolUse") else {}) | {"hooks": [dict(hook)]}] for event in EVENTS
-    }
+    events = list(EVENTS)
+    if version is not None and version >= HAS_PERMISSION:
+        events.append(PERMISSION)
+    if version is not None and version >= TELLS_STOP:
+        events.remove("Stop")
+    matched = ("PreToolUse", "PostToolUse", PERMISSION)
+    return {event: [({"matcher": "*"} if event in matched else {}) | {"hooks": [dict(hook)]}] for event in events}
 
 
 def parse(payload: bytes, at: float) -> list[Observation]:
@@ -65,6 +74,8 @@ def parse(payload: bytes, at: float) -> list[Observation]:
     event = entry.get("hook_event_name")
     if event in ("PreToolUse", "PostToolUse"):
         return _tool(entry, who, at)
+    if event == PERMISSION:
+        return [Notified(who, at, "permission", f"Claude needs your permission to use {text(entry.get('tool_name'))}")]
     if event == "UserPromptSubmit":
         typed = (text(entry.get("prompt")) or "").strip()
         return messages.spoken(typed, who, at) if typed and who.is_main else []
