@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -28,6 +27,7 @@ from claude_mpm.logs import file_log
 from claude_mpm.session import Session
 from claude_mpm.sources.lines import Lines
 from claude_mpm.sources.output import OutputDecoder
+from claude_mpm.state_dir import log_path, make_spool
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
             session.launch_failed(str(error))
             session.finish(None, str(error))
             raise
-        with file_log(_log_path(config, session), config.limits, session.log_trouble):
+        with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
             session.claude_running(child.pid)
             exit_status = child.run()
             if on_terminal:
@@ -85,7 +85,7 @@ def beside_ourselves(config: Config, command: Command, sockets: Sequence[socket.
         with undo:
             session = Session(config, command, sockets, spool=spool, has_output=False)
             session.claude_starting()
-            with file_log(_log_path(config, session), config.limits, session.log_trouble):
+            with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
                 failure = read_report(report_fd)
                 if failure is not None:
                     session.launch_failed(failure)
@@ -135,7 +135,7 @@ def beside_a_stranger(config: Config, command: Command, pid: int, sockets: Seque
     """Watch a claude that already runs, in the foreground. Returns our exit code."""
     session = Session(config, command, sockets, has_output=False, start_reason="attach")
     session.claude_starting()
-    with file_log(_log_path(config, session), config.limits, session.log_trouble):
+    with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
         return 0 if watch(session, pid) else 130
 
 
@@ -146,23 +146,12 @@ def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Comm
     from claude_mpm.sources.hooks import hook_settings
 
     try:
-        spool = _make_spool(config.state_dir)
+        spool = make_spool(config.state_dir)
         undo.callback(shutil.rmtree, spool, ignore_errors=True)
         return with_settings(command, hook_settings(spool), spool / "settings.json"), spool
     except (OSError, ValueError) as error:
         log.warning("no hooks: %s", error)
         return command, None
-
-
-def _make_spool(state_dir: Path) -> Path:
-    """A private directory for this run's hooks. Raises OSError."""
-    base = state_dir / "spool"
-    base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Path(tempfile.mkdtemp(prefix="run-", dir=base))
-
-
-def _log_path(config: Config, session: Session) -> Path:
-    return config.state_dir / "logs" / f"port-{session.info['port']}.log"
 
 
 def _reason(code: int | None, signal_name: str | None) -> str:

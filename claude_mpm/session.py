@@ -216,10 +216,11 @@ class Session:
         running.callback(watcher.stop)
 
     def _start_registry(self, running: ExitStack) -> None:
-        from claude_mpm import instances
+        from claude_mpm import instances, state_dir
 
         instances.register(self._config.state_dir, self.info, self._config.token)
         running.callback(instances.unregister, self._config.state_dir, self.log.instance_id)
+        state_dir.prune(self._config.state_dir)
 
     def _last_words(self) -> None:
         """What Claude wrote last, then its end: nothing comes after `session.end`."""

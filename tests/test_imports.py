@@ -13,7 +13,7 @@ LAYERS = [
     ["cli+commands"],
     ["run", "doctor", "watch"],
     ["session", "client"],
-    ["instances", "link", "info"],
+    ["instances", "link", "info", "state_dir"],
     ["launch", "sources", "server", "browser", "info", "logs", "demo"],
     ["feed"],
     ["config", "errors"],
