@@ -1,0 +1,186 @@
+"""The monitor page in a real Chromium, against real servers in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import TIMEOUT, wait_until
+
+from claude_mpm.config import Config
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.log import Log
+from claude_mpm.server.backend import Backend
+from claude_mpm.server.bind import bind
+from claude_mpm.server.listener import Server
+
+CHROMIUM_ARGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--js-flags=--expose-gc", "--force-color-profile=srgb", "--hide-scrollbars",
+)  # fmt: skip
+
+
+class Instance:
+    """A server as a session has it, fed by the test. `peers`: whom it names in `get_instances`."""
+
+    def __init__(
+        self,
+        peers: list[Instance],
+        name: str = "project",
+        *,
+        port: int = 0,
+        branch: str | None = "main",
+        token: str | None = None,
+        started: float | None = None,
+        log: Log | None = None,
+    ) -> None:
+        sockets = bind(None, port)
+        self.port: int = sockets[0].getsockname()[1]
+        self.log = log or Log(str(uuid.uuid4()))
+        self.started = time.time() if started is None else started
+        self.screen: dict[str, Any] | None = None
+        self.demand: frozenset[str] = frozenset()
+        self.info: dict[str, Any] = {
+            "port": self.port,
+            "host": "localhost",
+            "working_dir": f"/home/user/src/{name}",
+            "instance_id": self.log.instance_id,
+            "pid": 4711,
+            "git_branch": branch,
+            "started_at": ev.rfc3339(self.started),
+            "capabilities": [],
+        }
+        self.peers = peers
+        backend = Backend(self._status, lambda: [p.info for p in peers], lambda: self.screen, self._demand)
+        self._server = Server(sockets, self.log, Config(token=token, port=self.port), backend)
+        self._server.start()
+        peers.append(self)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}/"
+
+    @property
+    def clients(self) -> int:
+        return self._server.client_count
+
+    def feed(self, *events: ev.Event) -> None:
+        for event in events:
+            self.log.append(event)
+
+    def begin(self, *, activity: Any = "working") -> None:
+        """What every session begins with."""
+        self.feed(
+            ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
+            ev.claude_status("running", source="process", pid=4712, activity=activity),
+        )
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._server.stop()
+        assert self._server.join(TIMEOUT)
+        if self in self.peers:
+            self.peers.remove(self)
+
+    def _status(self) -> dict[str, Any]:
+        process = {"process": {"cpu_percent": 12.0, "memory_mb": 310.0, "children": 2}}
+        return {**self.log.snapshot(), "websocket_port": self.port, "instance_info": self.info, **process}
+
+    def _demand(self, types: frozenset[str]) -> None:
+        self.demand = types
+
+
+@contextlib.contextmanager
+def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
+    """`count` servers that know each other; a test may add to and stop some of them."""
+    peers: list[Instance] = []
+    made: list[Instance] = []
+    try:
+        for number in range(count):
+            made.append(Instance(peers, f"project-{number + 1}", **options))
+        yield made
+    finally:
+        for instance in {*made, *peers}:
+            instance.stop()
+
+
+class Page:
+    """One tab. `driver` is Selenium's; the methods say what a person at the page would see."""
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def js(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def text(self, selector: str) -> str:
+        """The visible text of the first match, "" when there is none."""
+        return str(self.js("const e = document.querySelector(arguments[0]); return e ? e.innerText : ''", selector))
+
+    def count(self, selector: str) -> int:
+        return int(self.js("return document.querySelectorAll(arguments[0]).length", selector))
+
+    def shows(self, selector: str) -> bool:
+        script = "const e = document.querySelector(arguments[0]); return Boolean(e && e.checkVisibility())"
+        return bool(self.js(script, selector))
+
+    def click(self, selector: str) -> None:
+        self.driver.find_element("css selector", selector).click()
+
+    def keys(self, text: str) -> None:
+        self.driver.switch_to.active_element.send_keys(text)
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        return wait_until(condition, what, TIMEOUT)
+
+    def live(self) -> None:
+        """Wait until the selected session's connection is live."""
+        self.until(lambda: self.js("return document.documentElement.dataset.link") == "live", "a live connection")
+
+    def cdp(self, command: str, **parameters: Any) -> Any:
+        return self.driver.execute_cdp_cmd(command, parameters)
+
+    def metrics(self) -> dict[str, float]:
+        """Chromium's own counters after a collection: JSHeapUsedSize, Nodes, …"""
+        self.cdp("HeapProfiler.collectGarbage")
+        return {m["name"]: m["value"] for m in self.cdp("Performance.getMetrics")["metrics"]}
+
+    def size(self, width: int, height: int) -> None:
+        self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def dark(self, on: bool) -> None:
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if on else "light"}
+        self.cdp("Emulation.setEmulatedMedia", features=[scheme])
+
+    def errors(self) -> list[str]:
+        """What the console was told since the last call: exceptions, refused scripts, broken policy."""
+        quiet = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "/status - Failed")  # told on the page
+        lines = [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
+        return [line for line in lines if not any(word in line for word in quiet)]
+
+
+def start_browser(profile: Path, extra: Sequence[str] = ()) -> Page:
+    """A fresh Chromium; skips the test, saying why, where there is none. Close with `page.driver.quit()`."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is missing: pip install selenium")
+    chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("Chromium or chromedriver is not on PATH: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (*CHROMIUM_ARGS, f"--user-data-dir={profile}", *extra):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(executable_path=driver)
+    page = Page(webdriver.Chrome(options=options, service=service))
+    page.cdp("Performance.enable")
+    return page

@@ -1,0 +1,692 @@
+"""monitor.html in a real Chromium, against real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from page import Instance, Page, instances, start_browser
+from support import DATA, ROOT, TIMEOUT, wait_until
+
+from claude_mpm.config import Limits
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.emulator import available
+from claude_mpm.feed.log import Log
+from claude_mpm.feed.screen import Screen
+
+pytestmark = pytest.mark.browser
+
+PERMISSION = {"kind": "permission", "tool": "Bash", "input": {"command": "rm -rf build"}}
+HOSTILE = (
+    "<script>window.pwned=1</script><img src=x onerror=window.pwned=2>"
+    "\x1b[31mred\x1b[0m\x1b]8;;http://evil.example\x07link\x1b]8;;\x07\x1b]52;c;ZXZpbA==\x07\x07"
+    "abc\u202egnp.exe\u2066\u200f\U000e0041 `<b>code</b>`\n```\n<i>fence</i>\n```"
+)
+UNSEEN = "\x1b\x07\u202e\u2066\u200f\U000e0041"
+FAKE_NOTIFICATION = """
+window.notes = []; window.asked = 0; window.answer = "granted";
+window.Notification = class {
+  constructor(title, options) { Object.assign(this, { title, body: options.body, open: true }); window.notes.push(this); }
+  close() { this.open = false; }
+  static get permission() { return window.asked || window.already ? window.answer : "default"; }
+  static async requestPermission() { window.asked++; return window.answer; }
+};
+Document.prototype.hasFocus = () => false;
+"""
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    page = start_browser(tmp_path_factory.mktemp("chromium"))
+    yield page
+    page.driver.quit()
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """A tab at 1280×800 that nothing was opened in. No test may leave an error in the console."""
+    browser.size(1280, 800)
+    yield browser
+    errors = browser.errors()
+    browser.open("about:blank")
+    assert errors == []
+
+
+@pytest.fixture
+def prepare(page: Page) -> Iterator[Callable[[str], None]]:
+    """Run a script in every page before its own."""
+    made: list[str] = []
+
+    def add(source: str) -> None:
+        made.append(page.cdp("Page.addScriptToEvaluateOnNewDocument", source=source)["identifier"])
+
+    yield add
+    for identifier in made:
+        page.cdp("Page.removeScriptToEvaluateOnNewDocument", identifier=identifier)
+
+
+def waiting(instance: Instance, wanted: Any = None) -> None:
+    instance.feed(ev.claude_status("running", source="hook", activity="waiting", waiting_for=wanted or PERMISSION))
+
+
+def working(instance: Instance) -> None:
+    instance.feed(ev.claude_status("running", source="hook", activity="working"))
+
+
+def say(instance: Instance, text: str, role: Any = "assistant", **more: Any) -> None:
+    instance.feed(ev.claude_message(role, text, source="transcript", **more))
+
+
+def names(page: Page) -> list[str]:
+    return list(page.js("return [...document.querySelectorAll('.card b')].map(e => e.textContent)"))
+
+
+def mood(page: Page, name: str) -> str:
+    script = (
+        "return [...document.querySelectorAll('.card')].find(c => c.innerText.includes(arguments[0]))?.dataset.mood"
+    )
+    return str(page.js(script, name))
+
+
+# --- all instances -----------------------------------------------------------------------------------
+
+
+def test_one_connection_leads_to_all_instances_and_who_needs_the_user_is_on_top(page: Page) -> None:
+    with instances(3) as (first, second, third):
+        for instance in (first, second, third):
+            instance.begin()
+        page.open(first.url)
+        page.until(lambda: sorted(names(page)) == ["project-1", "project-2", "project-3"], "three cards")
+        waiting(third)
+        page.until(lambda: names(page)[0] == "project-3", "the waiting instance on top")
+        assert "asks permission for Bash" in page.text(".card")
+        assert "rm -rf build" in page.text(".card")
+        working(third)
+        page.until(lambda: names(page)[0] == "project-1", "the old order")
+
+
+def test_an_instance_that_starts_later_appears_by_itself(page: Page) -> None:
+    with instances(1) as (first,):
+        first.begin()
+        page.open(first.url)
+        page.until(lambda: names(page) == ["project-1"], "one card")
+        later = Instance(first.peers, "later")
+        later.begin()
+        page.until(lambda: "later" in names(page), "the card of the later one")
+        page.until(lambda: mood(page, "later") == "working", "its state")
+
+
+def test_a_card_tells_branch_todos_agents_tokens_and_cost(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        agent = {"agent_id": "a1", "agent": "Explore", "task": "look", "since": ev.rfc3339(time.time())}
+        todos = [{"id": "1", "content": "a", "status": "completed"}, {"id": "2", "content": "b", "status": "pending"}]
+        one.feed(
+            ev.agent_status([agent], {}, source="transcript"),
+            ev.todo_update(todos, source="todo_file"),
+            ev.claude_usage(
+                source="transcript", model="m", tokens={}, totals={"input": 4000, "output": 500}, cost_usd=0.42
+            ),
+        )
+        say(one, "Looking at it")
+        page.open(one.url)
+        page.until(lambda: "Looking at it" in page.text(".card"), "the last line")
+        card = page.text(".card")
+        for part in ("project-1", "main", "working", "1/2", "1 agent", "4.5k tok", "$0.42"):
+            assert part in card
+
+
+def test_a_dead_instance_says_how_it_ended_and_can_be_put_away(page: Page) -> None:
+    with instances(2) as (first, second):
+        first.begin()
+        second.begin()
+        second.feed(ev.session_end(None, time.time(), 65.0, exit_code=None, signal="SIGSEGV", reason="signal"))
+        page.open(first.url)
+        page.until(lambda: "killed by SIGSEGV after 1 min 05" in page.text("#cards"), "the end on the card")
+        assert mood(page, "project-2") == "failed"
+        page.js("document.querySelector('.dismiss:not([hidden])').click()")
+        page.until(lambda: names(page) == ["project-1"], "the card put away")
+
+
+def test_an_instance_killed_without_a_word_is_told_as_gone(page: Page) -> None:
+    with instances(2) as (first, second):
+        first.begin()
+        second.begin()
+        page.open(first.url)
+        page.until(lambda: mood(page, "project-2") == "working", "both cards")
+        second.stop()
+        page.until(lambda: mood(page, "project-2") == "gone", "the word on the card")
+        assert "without a word" in page.text("#cards")
+
+
+# --- needs you -----------------------------------------------------------------------------------------
+
+
+def test_a_waiting_instance_notifies_badges_the_title_and_stops_within_a_second_of_the_answer(
+    page: Page, prepare: Callable[[str], None]
+) -> None:
+    prepare("window.already = true;" + FAKE_NOTIFICATION)
+    with instances(2) as (first, second):
+        first.begin()
+        second.begin()
+        page.open(first.url)
+        page.until(lambda: mood(page, "project-2") == "working", "both cards")
+        waiting(second)
+        page.until(lambda: page.js("return notes.length"), "a notification")
+        note = page.js("return {title: notes[0].title, body: notes[0].body, open: notes[0].open}")
+        assert note == {"title": "project-2 asks permission for Bash", "body": "rm -rf build", "open": True}
+        assert page.driver.title == "(1) project-2 asks permission for Bash"
+        waiting(second)  # told again by another source: no second notification
+        working(second)
+        wait_until(lambda: not page.driver.title.startswith("("), "the title without a badge", TIMEOUT / 10)
+        assert page.js("return [notes.length, notes[0].open]") == [1, False]
+        assert mood(page, "project-2") == "working"
+
+
+def test_who_looks_at_the_waiting_instance_sees_the_tool_and_its_input(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        waiting(one)
+        page.open(one.url)
+        page.until(lambda: page.shows("#needs"), "the panel")
+        assert "permission for Bash" in page.text("#needs-what")
+        assert "rm -rf build" in page.text("#needs-input")
+        assert "/home/user/src/project-1" in page.text("#needs-how")
+        waiting(one, {"kind": "question", "message": "Which database?"})
+        page.until(lambda: "has a question" in page.text("#needs-what"), "the next request")
+        working(one)
+        page.until(lambda: not page.shows("#needs"), "no panel")
+
+
+def test_the_browser_is_asked_for_notifications_once_and_only_on_a_click(
+    page: Page, prepare: Callable[[str], None]
+) -> None:
+    prepare(FAKE_NOTIFICATION)
+    with instances(1) as (one,):
+        one.begin()
+        waiting(one)
+        page.open(one.url)
+        page.until(lambda: page.shows("#needs"), "the panel")
+        assert page.js("return [asked, notes.length]") == [0, 0]
+        page.click("#notify")
+        page.until(lambda: page.text("#notify") == "Notifications on", "the answer")
+        assert page.js("return [asked, els.notify.disabled]") == [1, True]
+
+
+def test_history_is_not_taken_for_news(page: Page, prepare: Callable[[str], None]) -> None:
+    prepare("window.already = true;" + FAKE_NOTIFICATION)
+    with instances(1) as (one,):
+        one.begin()
+        waiting(one)
+        working(one)
+        say(one, "went on")
+        page.open(one.url)
+        page.until(lambda: "went on" in page.text("#talk"), "the conversation")
+        assert page.js("return notes.length") == 0
+
+
+# --- the connection --------------------------------------------------------------------------------------
+
+
+def test_a_restarted_server_is_found_again_as_a_new_run_without_a_reload(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        page.open(one.url)
+        page.live()
+        page.js("window.mark = 1")
+        one.feed(ev.session_end(None, time.time(), 9.0, exit_code=3, signal=None, reason="exit"))
+        one.stop()
+        page.until(lambda: mood(page, "project-1") == "failed", "the end")
+        page.until(lambda: page.js("return state.home.state") == "lost", "the loss")
+        again = Instance(one.peers, "again", port=one.port)
+        again.begin()
+        page.until(lambda: page.text("#name") == "again", "the new run")
+        page.live()
+        assert page.js("return window.mark") == 1
+        assert "failed with exit code 3" in page.text("#cards")
+
+
+def test_a_lost_connection_says_when_the_next_try_is_and_resumes_without_hole_or_duplicate(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        say(one, "before")
+        page.open(one.url)
+        page.until(lambda: "before" in page.text("#talk"), "the first message")
+        one.stop()
+        page.until(lambda: "next try in" in page.text("#link"), "the countdown")
+        say(one, "meanwhile")
+        back = Instance(one.peers, "project-1", port=one.port, log=one.log)
+        page.until(lambda: "meanwhile" in page.text("#talk"), "what was missed")
+        page.live()
+        say(back, "after")
+        page.until(lambda: "after" in page.text("#talk"), "what comes now")
+        assert page.count(".card") == 1
+        seqs = page.js("return state.sessions.get(state.selected).records.map(r => r.seq)")
+        assert seqs == list(range(1, one.log.seq + 1))
+
+
+def test_lost_events_are_a_visible_mark_and_not_a_hidden_hole(page: Page) -> None:
+    with instances(1, log=Log("small", Limits(structured_events=40))) as (one,):
+        one.begin()
+        for number in range(100):
+            say(one, f"message {number}")
+        page.open(one.url)
+        page.until(lambda: "message 99" in page.text("#talk"), "the newest message")
+        assert "missing here" in page.text(".mark.gap")
+        page.keys("4")
+        page.until(lambda: "message 99" in rows(page), "the list")
+        page.js("els.list.scrollTop = 0")
+        page.until(lambda: page.count(".row.gap:not([hidden])") == 1, "the mark in the list")
+
+
+def test_a_refused_page_says_why_and_takes_the_token(page: Page) -> None:
+    with instances(1, token="secret-token-of-the-test") as (one,):
+        one.begin()
+        page.open(one.url)
+        page.until(lambda: "token" in page.text("#start-text"), "the reason")
+        assert page.js("return document.documentElement.dataset.link") == "refused"
+        page.click("#start-input")
+        page.keys("secret-token-of-the-test\n")
+        page.live()
+
+
+def test_the_token_in_the_address_is_used_and_removed(page: Page) -> None:
+    with instances(1, token="secret-token-of-the-test") as (one,):
+        one.begin()
+        page.open(one.url + "#token=secret-token-of-the-test")
+        page.live()
+        assert page.driver.current_url == one.url
+        assert page.js("return localStorage.getItem('token')") is None
+
+
+def test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token(page: Page) -> None:
+    with instances(1, token="secret-token-of-the-test") as (one,):
+        one.begin()
+        page.open(f"{(ROOT / 'monitor.html').as_uri()}#port={one.port}&token=secret-token-of-the-test")
+        page.until(lambda: page.driver.current_url == one.url, "the served page")
+        page.live()
+
+
+def test_a_page_from_disk_says_what_to_run_and_goes_on_looking(page: Page, prepare: Callable[[str], None]) -> None:
+    prepare("window.fetch = (url) => { (window.tried ??= []).push(url); return Promise.reject(new TypeError()); };")
+    page.open((ROOT / "monitor.html").as_uri())
+    page.until(lambda: "Looking again" in page.text("#start-state"), "the result of the first round")
+    assert "bin/claude-mpm" in page.text("#start-run")
+    page.until(lambda: page.js("return tried.length") > 11, "a second round")
+    assert page.js("return tried[0]") == "http://localhost:8765/healthz"
+
+
+# --- one instance ------------------------------------------------------------------------------------------
+
+
+def test_a_tool_call_is_one_folded_line_with_input_result_and_duration_inside(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        one.feed(ev.tool_start("t1", "Bash", {"command": "make test"}, source="transcript"))
+        page.open(one.url)
+        page.until(lambda: "make test" in page.text("details.tool summary"), "the call")
+        one.feed(ev.tool_end("t1", "Bash", False, source="transcript", duration_ms=2100, summary="2 failed"))
+        page.until(lambda: "failed 2.1 s" in page.text("details.tool summary"), "its end")
+        assert page.count("details.tool") == 1
+        assert "2 failed" not in page.text("#talk")
+        page.click("details.tool summary")
+        page.until(lambda: "2 failed" in page.text("details.tool"), "the result")
+
+
+def test_an_agent_is_a_bar_that_leads_to_its_own_conversation(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        delegate: dict[str, Any] = {"source": "transcript", "tool_use_id": "u1"}
+        one.feed(ev.tool_start("u1", "Agent", {"prompt": "look"}, source="transcript"))
+        one.feed(ev.agent_delegation("Explore", "find callers", "started", background=True, **delegate))
+        one.feed(ev.agent_delegation("Plan", "inner", "started", source="hook", agent_id="b", parent_agent_id="a"))
+        say(one, "found three", agent_id="a")
+        one.feed(ev.agent_delegation("Explore", "find callers", "completed", agent_id="a", **delegate))
+        page.open(one.url)
+        page.until(lambda: page.count(".lane-bar") == 2, "two bars")
+        assert page.count(".lane-bar.background.done") == 1
+        assert page.count("details.tool") == 0  # the call that delegated is the agent's own line
+        assert "found three" not in page.text("#talk")
+        page.click(".lane-bar.done")
+        page.until(lambda: "found three" in page.text("#talk"), "the agent's conversation")
+        page.keys("\ue00c")  # Escape
+        page.until(lambda: "found three" not in page.text("#talk"), "the main thread")
+        page.keys("a")
+        page.until(lambda: "found three" in page.text("#talk"), "everything")
+
+
+def test_todos_show_progress_and_every_change(page: Page) -> None:
+    def todo(first: str, second: str) -> ev.Event:
+        items = [{"id": "1", "content": "Plan", "status": first}, {"id": "2", "content": "Build", "status": second}]
+        return ev.todo_update(items, source="todo_file")
+
+    with instances(1) as (one,):
+        one.begin()
+        one.feed(todo("in_progress", "pending"))
+        page.open(one.url)
+        page.until(lambda: page.text("#todo-sum") == "0 of 2", "the list")
+        one.feed(todo("completed", "in_progress"))
+        page.until(lambda: page.text("#todo-sum") == "1 of 2", "the progress")
+        log = page.text("#todo-log")
+        assert "completed: Plan" in log and "started: Build" in log and "added: Build" in log
+
+
+def test_the_screen_is_asked_for_only_while_it_is_shown_and_has_the_cells_colours(page: Page) -> None:
+    def lines(text: str) -> list[Any]:
+        return [[0, [[text, {"fg": "#ff8800", "b": True}], ["x", {"bg": 196}]]], [1, [["日", {"w": 2}], ["|", {}]]]]
+
+    with instances(1) as (one,):
+        one.begin()
+        cursor = {"row": 1, "col": 2, "visible": True}
+        first = ev.claude_screen(20, 3, cursor, lines("hello"), "title", frame=1, base=0)
+        one.screen = dict(first.data)
+        page.open(one.url)
+        page.live()
+        assert ev.CLAUDE_SCREEN not in one.demand
+        page.keys("3")
+        page.until(lambda: page.text("#grid > div").startswith("hellox"), "the picture")
+        assert ev.CLAUDE_SCREEN in one.demand
+        style = "const s = getComputedStyle(document.querySelectorAll('#grid span')[arguments[0]]); return [s.color, s.backgroundColor, s.fontWeight]"
+        assert page.js(style, 0)[0::2] == ["rgb(255, 136, 0)", "700"]
+        assert page.js(style, 1)[1] == "rgb(255, 0, 0)"
+        widths = "const c = document.querySelector('.cell'), g = document.querySelector('#grid'); return c.getBoundingClientRect().width / (g.getBoundingClientRect().width / 20)"
+        assert page.js(widths) == pytest.approx(2, abs=0.05)
+        one.feed(ev.claude_screen(20, 3, cursor, [[2, [["third", {}]]]], "title", frame=2, base=1))
+        page.until(lambda: page.text("#grid > div:nth-child(3)") == "third", "the changed row")
+        assert page.text("#grid > div").startswith("hellox")
+        page.keys("1")
+        page.until(lambda: ev.CLAUDE_SCREEN not in one.demand, "nobody asks")
+
+
+@pytest.mark.parametrize("version", ["1.0.128", "2.0.77", "2.1.330"])
+def test_a_recorded_session_of_claude_looks_as_its_terminal_did(page: Page, version: str) -> None:
+    """Text and colours of every run against the picture of the emulator, for a page that joins late."""
+    if not available():
+        pytest.skip("pyghostty is missing: pip install 'claude-mpm[screen]'")
+    with instances(1) as (one,):
+        one.begin()
+        head, *rest = (DATA / f"recordings/tui.v{version}.cast").read_text(encoding="utf-8").splitlines()
+        size = json.loads(head)
+        text = "".join(entry[2] for entry in map(json.loads, rest) if entry[1] == "o")
+        one.feed(ev.claude_output(text[: text.rfind("\x1b[?1049l")], 0))  # as it was before the end cleared it
+        screen = Screen(one.log, (size["height"], size["width"]))
+        screen.start()
+        try:
+            one.screen = screen.picture()
+        finally:
+            screen.stop()
+            screen.join(TIMEOUT)
+        assert one.screen is not None
+        page.open(one.url)
+        page.live()
+        page.keys("3")
+        page.until(lambda: page.count("#grid > div") == size["height"], "the picture")
+        shown = page.js(
+            "return [...document.querySelectorAll('#grid > div')].map(row => [...row.children].map(e => "
+            "[e.textContent, e.style.color, e.style.backgroundColor]))"
+        )
+        for row, runs in one.screen["lines"]:
+            assert [run[0] for run in shown[row]] == [run[0] for run in runs]
+            for (_, style), (_, fg, bg) in zip(runs, shown[row], strict=True):
+                if not style.get("r"):
+                    assert bool(fg) == ("fg" in style) and bool(bg) == ("bg" in style)
+        assert "agent" in page.text("#grid")
+
+
+def test_where_there_is_no_picture_the_page_says_so_and_shows_the_text(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        one.feed(ev.claude_output("plain \x1b[31mwords\x1b[0m\n", 0))
+        page.open(one.url)
+        page.live()
+        page.keys("3")
+        page.until(lambda: "No picture" in page.text("#term-none"), "the word")
+        page.until(lambda: "plain words" in page.text("#tail"), "the text")
+        one.feed(ev.claude_output("and more", 20))
+        page.until(lambda: "and more" in page.text("#tail"), "what comes live")
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+
+def rows(page: Page) -> str:
+    return str(page.js("return pool.filter(r => !r.hidden).map(r => r.innerText).join('\\n')"))
+
+
+def test_events_are_filtered_by_channel_and_text_paused_and_exported(
+    page: Page, prepare: Callable[[str], None]
+) -> None:
+    prepare("URL.createObjectURL = (blob) => { blob.text().then((t) => window.saved = t); return ''; };")
+    with instances(1) as (one,):
+        one.begin()
+        say(one, "about apples")
+        say(one, "about pears")
+        one.feed(ev.tool_start("t", "Bash", {"command": "peel apples"}, source="transcript"))
+        page.open(one.url)
+        page.live()
+        page.keys("4")
+        page.until(lambda: "about pears" in rows(page), "the list")
+        page.keys("/")
+        page.keys("APPLES")
+        page.until(lambda: "about pears" not in rows(page), "the text filter")
+        assert "peel apples" in rows(page) and "about apples" in rows(page)
+        page.click("[data-kind='tool.start']")
+        page.until(lambda: "peel apples" not in rows(page), "the channel filter")
+        page.click("#export")
+        page.until(lambda: page.js("return window.saved"), "the export")
+        saved = [json.loads(line) for line in page.js("return window.saved").splitlines()]
+        assert [event["data"]["text"] for event in saved] == ["about apples"]
+        page.click("#pause")
+        say(one, "more apples")
+        page.until(lambda: "(1 new)" in page.text("#pause"), "the count of what waits")
+        assert "more apples" not in rows(page)
+        page.click("#pause")
+        page.until(lambda: "more apples" in rows(page), "the list going on")
+
+
+def test_one_event_is_shown_whole(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        say(one, "x" * 3000 + " the end")
+        page.open(one.url)
+        page.live()
+        page.keys("4")
+        page.until(lambda: "claude.message" in rows(page), "the list")
+        page.js("els.list.focus()")
+        page.keys("\ue010")  # End
+        page.until(lambda: "the end" in page.text("#json"), "the event")
+        event = json.loads(page.text("#json"))
+        assert event["type"] == "claude.message" and event["seq"] == 3
+        assert page.js("return document.querySelector('[aria-selected=true].row') !== null")
+
+
+def fill(instance: Instance, count: int) -> None:
+    for number in range(count // 2):
+        text = f"line {number} " + "of what a command printed, as long as such things are " * 5
+        instance.feed(ev.tool_start(f"t{number}", "Bash", {"command": f"echo {number}"}, source="transcript"))
+        instance.feed(ev.tool_end(f"t{number}", "Bash", True, source="transcript", duration_ms=9, summary=text))
+
+
+def test_ten_thousand_events_stay_small_and_the_list_has_no_more_rows_than_fit(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        fill(one, 9_990)
+        page.open(one.url)
+        page.live()
+        page.keys("4")
+        page.until(lambda: "line 4994" in rows(page), "the newest event")
+        before = page.metrics()
+        assert before["JSHeapUsedSize"] < 60e6
+        assert before["Nodes"] < 6_000
+        assert page.count(".row") < 60
+        page.js("els.list.scrollTop = els.list.scrollHeight / 2")
+        page.until(lambda: "line 249" in rows(page), "the middle")
+        assert page.shows("#list-down")
+        fill(one, 30_000)
+        page.keys("g")
+        page.until(lambda: "line 14999" in rows(page), "the newest of many more")
+        page.until(lambda: page.js("return state.sessions.get(state.selected).records.length") <= 10_250, "the bound")
+        after = page.metrics()
+        assert after["JSHeapUsedSize"] < 1.3 * before["JSHeapUsedSize"] + 2e6
+        assert after["Nodes"] < before["Nodes"] + 500
+
+
+# --- hostile data ------------------------------------------------------------------------------------------
+
+
+def test_hostile_text_anywhere_runs_nothing_and_hides_nothing(page: Page) -> None:
+    with instances(1) as (one,):
+        one.info |= {"working_dir": "/tmp/" + HOSTILE, "git_branch": HOSTILE}
+        one.begin()
+        h = HOSTILE
+        one.feed(
+            ev.claude_message("user", h, source="hook"),
+            ev.claude_message("assistant", h, source="hook", model=h),
+            ev.tool_start(h, h, {"file_path": h, h: h}, source="hook"),
+            ev.tool_end(h, h, False, source="hook", summary=h),
+            ev.agent_delegation(h, h, "started", source="hook", agent_id=h),
+            ev.agent_delegation(h, h, "failed", source="hook", agent_id=h, reason=h),
+            ev.agent_status([{"agent_id": h, "agent": h, "task": h}], {h: {}}, source="hook"),
+            ev.todo_update([{"id": h, "content": h, "status": "in_progress", "active_form": h}], source="todo_file"),
+            ev.todo_update([{"id": h, "content": h, "status": h}, {"id": 3}], source="todo_file"),
+            ev.system_error(h, h, hint=h),
+            ev.claude_output(h, 0),
+            ev.Event("system.gap", {"counts": {h: 1}, "reason": h}, "monitor"),
+            ev.Event("unknown.kind", {"a": h}, "monitor"),
+            ev.Event(ev.TODO_UPDATE, {"todos": "no list", "stats": 3}, "monitor"),
+            ev.claude_status(
+                "running", source="hook", activity="waiting", waiting_for={"kind": h, "tool": h, "input": {h: h}}
+            ),
+        )
+        one.screen = dict(
+            ev.claude_screen(40, 2, {}, [[0, [[h, {"fg": "red;x:url(//evil)", "bg": 999}]]]], h, frame=1, base=0).data
+        )
+        page.open(one.url)
+        page.live()
+        page.until(lambda: page.shows("#needs"), "the panel")
+        page.js("for (const d of document.querySelectorAll('details')) d.open = true")
+        for tab in "1234":
+            page.keys(tab)
+            page.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            seen = page.js("return document.body.textContent")
+            assert not set(UNSEEN) & set(seen), tab
+            if tab != "3":
+                assert "<img src=x onerror=" in seen and "⟨RLO⟩" in seen
+            assert page.js("return window.pwned") is None
+            assert page.count("img, iframe, object, body b > *, #talk i") == 0
+            assert page.count("script") == 1
+        page.js("pick(state.sessions.get(state.selected).records[3])")
+        page.until(lambda: page.shows("#json"), "one event")
+        assert not set(UNSEEN) & set(page.js("return document.body.textContent + document.title"))
+        attributes = "return [...document.querySelectorAll('*')].flatMap(e => [...e.attributes]).map(a => a.name + a.value).join('')"
+        assert not set(UNSEEN) & set(page.js(attributes))
+        assert page.js("return window.pwned") is None
+
+
+def test_what_is_exported_cannot_play_tricks_in_a_terminal(page: Page) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        say(one, HOSTILE)
+        page.open(one.url)
+        page.until(lambda: "onerror" in page.text("#talk"), "the message")
+        raw = page.js("return plainJson(state.sessions.get(state.selected).records[2].raw)")
+        assert not set(UNSEEN) & set(raw)
+        assert json.loads(raw)["data"]["text"] == HOSTILE
+
+
+# --- for everybody -------------------------------------------------------------------------------------------
+
+
+def test_the_page_works_by_keyboard(page: Page) -> None:
+    with instances(2) as (first, second):
+        first.begin()
+        second.begin()
+        waiting(second)
+        page.open(first.url)
+        page.until(lambda: len(names(page)) == 2, "both cards")
+        page.until(lambda: page.text("#name") == "project-1", "the first")
+        page.keys("n")
+        page.until(lambda: page.text("#name") == "project-2", "the one that needs the user")
+        page.keys("j")
+        page.until(lambda: page.text("#name") == "project-1", "the next")
+        page.keys("?")
+        page.until(lambda: page.shows("#help"), "the help")
+        page.keys("\ue00c")
+        page.until(lambda: not page.shows("#help"), "no help")
+        page.keys("2")
+        page.until(lambda: page.js("return els.tabTodos.getAttribute('aria-selected')") == "true", "the todos")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
+    with instances(2) as (first, second):
+        first.info["working_dir"] = "/srv/" + "a-very-long-project-name" * 6
+        first.info["git_branch"] = "feature/" + "x" * 200
+        first.begin()
+        second.begin()
+        say(first, "word" * 400)
+        first.feed(ev.tool_start("t", "mcp__" + "long" * 40, {"command": "y" * 500}, source="hook"))
+        waiting(first, {"kind": "permission", "tool": "Bash", "input": {"command": "z" * 500}})
+        page.size(width, 844)
+        page.open(first.url)
+        page.live()
+        page.until(lambda: page.shows("#needs"), "the panel")
+        for tab in "1234":
+            page.keys(tab)
+            page.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            wide = "return [...document.querySelectorAll('#bar *, #main, #head *, #needs, #panels, #panels > *, .tools')].filter(e => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('#channels')).map(e => e.id || e.className)"
+            assert page.js(wide) == []
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core, from the npm registry, kept in the checkout's cache."""
+    cache = Path(os.environ.get("CLAUDE_MPM_TEST_CACHE", ROOT / ".cache")) / "axe"
+    script = cache / "node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("npm is not on PATH, and axe-core comes from there: apt-get install npm")
+        command = [npm, "install", "--prefix", str(cache), "--no-audit", "--no-fund", "axe-core@4"]
+        cache.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            pytest.skip(f"axe-core could not be installed from npm: {done.stderr.strip()[-200:]}")
+    return script.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(page: Page, axe: str, width: int, dark: bool) -> None:
+    with instances(2) as (first, second):
+        first.begin()
+        second.begin()
+        say(first, "Please do `this`", "user")
+        say(first, "Doing it")
+        first.feed(ev.tool_start("t", "Bash", {"command": "ls"}, source="hook"))
+        first.feed(ev.agent_delegation("Explore", "look", "started", source="hook", agent_id="a"))
+        first.feed(ev.todo_update([{"id": "1", "content": "a", "status": "completed"}], source="todo_file"))
+        waiting(first)
+        waiting(second)
+        first.screen = dict(ev.claude_screen(20, 2, {}, [[0, [["hi", {}]]]], None, frame=1, base=0).data)
+        page.size(width, 844)
+        page.dark(dark)
+        page.open(first.url)
+        page.live()
+        page.until(lambda: page.shows("#needs"), "the panel")
+        page.js(axe)
+        found: set[str] = set()
+        for tab in ("1", "2", "3", "4", "?"):
+            page.keys(tab)
+            page.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            script = "return axe.run(document, {resultTypes: ['violations']}).then(r => r.violations.map(v => [v.impact, v.id, v.nodes.map(n => n.target + ': ' + n.failureSummary).join('; ')]))"
+            found |= {" ".join(map(str, v)) for v in page.js(script) if v[0] in ("serious", "critical")}
+        page.dark(False)
+        assert found == set()
