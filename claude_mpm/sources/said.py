@@ -1,10 +1,12 @@
-"""Which words were told already: one text comes by the hooks, by stdout and by the transcript."""
+"""Words, each told once: one text comes by the hooks, by stdout and by the transcript."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from claude_mpm.feed.event import Source
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event, Source
+from claude_mpm.sources import observations as seen
 
 MAX_TEXTS = 20_000
 
@@ -19,7 +21,45 @@ class Said:
         self._prompt_at = 0.0
         self._retries: Source | None = None
 
-    def text_is_new(self, message_id: str | None, text: str, source: Source) -> bool:
+    def prompt(self, observed: seen.Prompt, source: Source, at: float, session_id: str | None) -> list[Event]:
+        """The user's words."""
+        if not self._prompt_is_new(observed.text, source, observed.at):
+            return []
+        return [ev.claude_message("user", observed.text, source=source, time=at, session_id=session_id)]
+
+    def text(
+        self, observed: seen.Said, agent_id: str | None, source: Source, at: float, session_id: str | None
+    ) -> list[Event]:
+        """Claude's words, or those of one of its agents."""
+        if not self._text_is_new(observed.message_id, observed.text, source):
+            return []
+        return [
+            ev.claude_message(
+                "assistant", observed.text, model=observed.model, agent_id=agent_id, message_id=observed.message_id,
+                source=source, time=at, session_id=session_id,
+            )
+        ]  # fmt: skip
+
+    def api_failed(
+        self, observed: seen.ApiFailed, agent_id: str | None, source: Source, at: float, session_id: str | None
+    ) -> list[Event]:
+        """What Claude Code says where the model did not answer."""
+        if not observed.final:
+            self._retries = self._retries or source  # retries have no id: the first source to tell one is listened to
+            hint = "Claude tries again by itself."
+            known = self._retries != source
+            return [] if known else [ev.system_error(observed.text, "claude", severity="warning", hint=hint)]
+        if not self._text_is_new(observed.message_id, observed.text, source):
+            return []
+        return [
+            ev.claude_message(
+                "system", observed.text, agent_id=agent_id, message_id=observed.message_id,
+                source=source, time=at, session_id=session_id,
+            ),
+            ev.system_error(observed.text, "claude"),
+        ]  # fmt: skip
+
+    def _text_is_new(self, message_id: str | None, text: str, source: Source) -> bool:
         """A text of Claude's, named by its message."""
         if message_id is None:
             return self._once_more(text, source)
@@ -31,18 +71,13 @@ class Said:
             self._texts.pop(next(iter(self._texts)))
         return True
 
-    def prompt_is_new(self, text: str, source: Source, at: float | None) -> bool:
+    def _prompt_is_new(self, text: str, source: Source, at: float | None) -> bool:
         """A prompt has no id all sources know: the n-th time a source tells it is the n-th time it was typed."""
         if source == "transcript" and at is not None:
             if at <= self._prompt_at:
                 return False  # a transcript that is read again
             self._prompt_at = at
         return self._once_more(f"> {text}", source)
-
-    def retry_counts(self, source: Source) -> bool:
-        """Retries have no id at all: the first source that tells one is the one listened to."""
-        self._retries = self._retries or source
-        return self._retries == source
 
     def _once_more(self, text: str, source: Source) -> bool:
         times = self._unnamed[source, text] = self._unnamed.get((source, text), 0) + 1

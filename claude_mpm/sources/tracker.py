@@ -23,7 +23,6 @@ from claude_mpm.sources.said import Said
 
 NewSession = Callable[[str, Any, float], Event]  # (session id, reason, time) → session.start
 HISTORY = 1.0  # seconds before the process's start: what is older was in a resumed session's transcript
-QUESTIONS = {"AskUserQuestion": "question", "ExitPlanMode": "permission"}  # tools that always wait for the user
 
 
 class Tracker:
@@ -48,7 +47,7 @@ class Tracker:
         self._checklists: dict[str | None, Checklist] = {}
         self._history_todos = False
         self._bill = Bill()
-        self._activity = Activity()
+        self._activity = Activity(self._calls, work.TOOLS)
         self._said = Said()
 
     def observe(self, observation: Observation, source: Source, now: float) -> list[Event]:
@@ -139,50 +138,26 @@ class Tracker:
     # --- words ---
 
     def _words(self, observed: Observation, source: Source, at: float) -> list[Event]:
-        agent_id = self._agent(observed.who)
         session_id = observed.who.session_id or self.session_id
-        mark: dict[str, Any] = {"source": source, "time": at, "session_id": session_id}
         if isinstance(observed, seen.Prompt):
-            if not self._said.prompt_is_new(observed.text, source, observed.at):
-                return []
-            return [ev.claude_message("user", observed.text, **mark)]
+            return self._said.prompt(observed, source, at, session_id)
         assert isinstance(observed, seen.Said)
-        if not self._said.text_is_new(observed.message_id, observed.text, source):
-            return []
-        return [
-            ev.claude_message(
-                "assistant",
-                observed.text,
-                model=observed.model,
-                agent_id=agent_id,
-                message_id=observed.message_id,
-                **mark,
-            )
-        ]
+        return self._said.text(observed, self._agent(observed.who), source, at, session_id)
 
     def _prompt(self, observed: seen.Prompt, source: Source, at: float) -> list[Event]:
-        return self._words(observed, source, at) + self._works(observed.who, source, at)
+        return self._words(observed, source, at) + self._activity.working(source, at, self.session_id)
 
     def _text(self, observed: seen.Said, source: Source, at: float) -> list[Event]:
         events = self._words(observed, source, at)
-        return events + (self._works(observed.who, source, at) if observed.who.is_main and events else [])
+        if events and observed.who.is_main:
+            events += self._activity.working(source, at, self.session_id)
+        return events
 
     def _api_failed(self, observed: seen.ApiFailed, source: Source, at: float) -> list[Event]:
-        if not observed.final:
-            if not self._said.retry_counts(source):
-                return []
-            return [ev.system_error(observed.text, "claude", severity="warning", hint="Claude tries again by itself.")]
-        if not self._said.text_is_new(observed.message_id, observed.text, source):
-            return []
-        agent_id, session_id = self._agent(observed.who), observed.who.session_id
-        events = [
-            ev.claude_message(
-                "system", observed.text, agent_id=agent_id, message_id=observed.message_id,
-                source=source, time=at, session_id=session_id,
-            ),
-            ev.system_error(observed.text, "claude"),
-        ]  # fmt: skip
-        return events + (self._turn_over(None, source, at) if observed.who.is_main else [])
+        events = self._said.api_failed(observed, self._agent(observed.who), source, at, self.session_id)
+        if events and observed.final and observed.who.is_main:
+            events += self._turn_over(None, source, at)
+        return events
 
     # --- tools ---
 
@@ -205,7 +180,7 @@ class Tracker:
         elif call.tool == WRITES:
             todos = self._checklist(agent_id).written(_given(call, "todos"))
             events += self._todos(todos, agent_id, source, at)
-        return events + self._asks_or_works(call, source, at)
+        return events + self._activity.called(call, source, at, self.session_id)
 
     def _tool_ended(self, observed: seen.ToolEnded, source: Source, at: float) -> list[Event]:
         events: list[Event] = []
@@ -226,8 +201,8 @@ class Tracker:
             events += self._delegations.result(call, observed, source, at)
         elif observed.ok and call.tool in (CREATES, UPDATES):
             events += self._todos(self._task_changed(call, observed, at), None, source, at)
-        if observed.ok and self._activity.state == "waiting" and self._activity.waiting_tool in (None, call.name):
-            events += self._works(observed.who, source, at)
+        if observed.ok:
+            events += self._activity.answered(call, source, at, self.session_id)
         return events
 
     def _task_changed(self, call: Call, observed: seen.ToolEnded, at: float) -> list[dict[str, Any]] | None:
@@ -305,29 +280,6 @@ class Tracker:
 
     # --- what Claude is doing ---
 
-    def _works(self, who: Who, source: Source, at: float) -> list[Event]:
-        return self._activity.working(source, at, who.session_id or self.session_id)
-
-    def _asks_or_works(self, call: Call, source: Source, at: float) -> list[Event]:
-        activity = self._activity
-        kind = QUESTIONS.get(call.tool)
-        if kind is None and activity.state == "waiting":
-            if activity.waiting_tool is not None:
-                return []  # another agent works on; the question stays
-            kind = "permission"  # the dialog was seen before the call it is about
-            at = max(at, activity.at)
-        if kind is None:
-            return activity.working(source, at, self.session_id)
-        return self._waits(kind, call, None, source, at)
-
-    def _waits(self, kind: str, call: Call | None, message: str | None, source: Source, at: float) -> list[Event]:
-        if call is None:
-            return self._activity.waiting(kind, source, at, self.session_id, message=message)
-        return self._activity.waiting(
-            QUESTIONS.get(call.tool, kind), source, at, self.session_id,
-            name=call.name, tool=call.tool, tool_input=call.input, message=message,
-        )  # fmt: skip
-
     def _turn_ended(self, observed: seen.TurnEnded, source: Source, at: float) -> list[Event]:
         return self._turn_over(observed.background_agents, source, at) if observed.who.is_main else []
 
@@ -337,29 +289,10 @@ class Tracker:
         return self._bill.turn_ended() + change(source, at, self.session_id)
 
     def _busy(self, observed: seen.Busy, source: Source, at: float) -> list[Event]:
-        if observed.status == "waiting":
-            if self._activity.state == "waiting":
-                return []
-            return self._waits("permission", self._pending(""), None, source, at)
-        change = self._activity.working if observed.status == "busy" else self._activity.idle
-        return change(source, at, self.session_id)
+        return self._activity.told(observed, source, at, self.session_id)
 
     def _notified(self, observed: seen.Notified, source: Source, at: float) -> list[Event]:
-        if observed.kind == "input":
-            if self._activity.state not in (None, "idle"):
-                return []
-            waiting_for = {"kind": "input", "message": observed.message}
-            return self._activity.idle(source, at, self.session_id, waiting_for)
-        call = self._pending(observed.message)
-        if self._activity.state == "waiting" and call is None:
-            return []
-        return self._waits(observed.kind, call, observed.message, source, at)
-
-    def _pending(self, message: str) -> Call | None:
-        """The call a dialog is about: one the message names, else the newest that is no delegation, else the newest."""
-        calls = self._calls.open()
-        named = [call for call in calls if call.tool in message.split()]
-        return next(reversed(named or [call for call in calls if call.tool not in work.TOOLS] or calls), None)
+        return self._activity.notified(observed, source, at, self.session_id)
 
     # --- a resumed session's past ---
 
