@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hypothesis import HealthCheck, settings
+from schemas import check
 from support import TIMEOUT
 from wsproto.connection import CLIENT, Connection
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
@@ -23,6 +25,8 @@ from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 
 TOKEN = "0123456789abcdef0123456789abcdef"
+INSTANCE = {"port": 8765, "host": "localhost", "working_dir": "/w"}
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 Frame = dict[str, Any]
 
 
@@ -81,7 +85,7 @@ class Served:
             assert self.proceed.wait(TIMEOUT)
         if self.failure is not None:
             raise self.failure
-        return self.log.snapshot()
+        return {**self.log.snapshot(), "websocket_port": self.port, "instance_info": INSTANCE}
 
     def client(self, **options: Any) -> Client:
         return Client(self.port, **options)
@@ -200,17 +204,16 @@ class Client:
         return self._events.pop(0)
 
     def next(self) -> Frame:
-        """The next text message."""
+        """The next text message, which is as docs/asyncapi.yaml says."""
         while True:
             event = self.event()
             assert isinstance(event, TextMessage), event
             self._text += event.data
             if event.message_finished:
                 text, self._text = self._text, ""
-                value = json.loads(text)
-                assert isinstance(value["type"], str) and isinstance(value["data"], dict)
-                assert isinstance(value["timestamp"], str)
-                return dict(value)
+                value: Frame = json.loads(text)
+                check(value)
+                return value
 
     def ask(self, command: str, **params: object) -> Frame:
         """The reply to a command; nothing else may come before it."""

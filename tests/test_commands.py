@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import FakeControl
+from schemas import check
+from serving import INSTANCE, UNHURRIED, FakeControl
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
@@ -27,18 +28,20 @@ class Desk:
         self.subscription = Subscription(self.log)
         backend = Backend(
             status=dict,
-            instances=lambda: [{"port": 1}],
+            instances=lambda: [INSTANCE],
             screen=lambda: self.screen,
             demand=lambda types: None,
             control=control,
         )
-        self.client = Client("client-1", self.log, backend, lambda: {"seq": self.log.seq}, trusted, self.subscription)
+        self.client = Client("client-1", self.log, backend, self.status, trusted, self.subscription)
+
+    def status(self) -> dict[str, Any]:
+        return {**self.log.snapshot(), "connected_clients": 1, "websocket_port": 1, "instance_info": INSTANCE}
 
     def raw(self, text: bytes, **options: bool) -> dict[str, Any]:
-        found = json.loads(answer(self.client, text, **options))
-        assert isinstance(found["type"], str) and isinstance(found["data"], dict)
-        assert isinstance(found["timestamp"], str) and found["timestamp"].endswith("Z")
-        return dict(found)
+        found: dict[str, Any] = json.loads(answer(self.client, text, **options))
+        check(found)
+        return found
 
     def ask(self, command: object, **params: object) -> dict[str, Any]:
         return self.raw(json.dumps({"command": command, **params}).encode())
@@ -86,7 +89,7 @@ def test_an_unknown_command_is_told_back_and_cut(desk: Desk) -> None:
     assert len(desk.ask("x" * 1000)["data"]["command"]) == 64
 
 
-@pytest.mark.parametrize("request_id", ["a", 7, 1.5, "", 0, False])
+@pytest.mark.parametrize("request_id", ["a", 7, 1.5, "", 0])
 def test_the_request_id_is_echoed_in_replies_and_errors(desk: Desk, request_id: object) -> None:
     assert desk.ask("ping", request_id=request_id)["request_id"] == request_id
     assert desk.ask("nope", request_id=request_id)["request_id"] == request_id
@@ -96,6 +99,7 @@ def test_the_request_id_is_echoed_in_replies_and_errors(desk: Desk, request_id: 
 def test_a_request_id_that_is_no_scalar_is_refused(desk: Desk) -> None:
     assert desk.code("ping", request_id={}) == "invalid_params"
     assert desk.code("ping", request_id=[1]) == "invalid_params"
+    assert desk.code("ping", request_id=True) == "invalid_params"
 
 
 def test_another_instances_id_is_wrong_instance(desk: Desk) -> None:
@@ -125,6 +129,7 @@ _json = st.recursive(
 _names = ["command", "params", "channels", "since", "before", "limit", "event_types", "text", "cols", "rows"]
 
 
+@settings(UNHURRIED)
 @given(
     st.sampled_from([*COMMANDS, *CONTROL]),
     st.dictionaries(st.sampled_from(_names), _json, max_size=4),
@@ -177,7 +182,7 @@ def test_a_bad_since_is_invalid_params(desk: Desk, since: object) -> None:
 
 def test_get_status_is_the_servers_status(desk: Desk) -> None:
     found = desk.ask("get_status")
-    assert (found["type"], found["instance_id"], found["data"]) == ("system.status", "run-1", {"seq": 0})
+    assert (found["type"], found["instance_id"], found["data"]) == ("system.status", "run-1", desk.status())
 
 
 def test_history_is_the_newest_100_unless_told_otherwise(desk: Desk) -> None:
@@ -201,15 +206,15 @@ def test_bad_history_parameters_are_invalid_params(desk: Desk, params: dict[str,
 
 
 def test_instances_and_ping(desk: Desk) -> None:
-    assert desk.ask("get_instances")["data"] == {"instances": [{"port": 1}]}
+    assert desk.ask("get_instances")["data"] == {"instances": [INSTANCE]}
     assert desk.ask("ping")["type"] == "pong"
 
 
 def test_the_screen_is_told_or_unavailable(desk: Desk) -> None:
     assert desk.code("get_screen") == "unavailable"
-    desk.screen = {"cols": 80}
+    desk.screen = dict(ev.claude_screen(80, 24, {"row": 0, "col": 0, "visible": True}, [], None, frame=1, base=0).data)
     found = desk.ask("get_screen")
-    assert (found["type"], found["data"]) == ("claude.screen", {"cols": 80})
+    assert (found["type"], found["data"]) == ("claude.screen", desk.screen)
 
 
 # --- control -----------------------------------------------------------------------------------------

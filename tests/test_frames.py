@@ -3,8 +3,9 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import UNHURRIED
 from wsproto.connection import SERVER, Connection
 from wsproto.events import TextMessage
 from wsproto.frame_protocol import FrameProtocol, Opcode
@@ -63,6 +64,7 @@ def text(payload: str) -> Received:
     return Received("text", payload.encode())
 
 
+@settings(UNHURRIED)
 @given(st.text(max_size=300))
 def test_a_text_frame_is_byte_for_byte_wsprotos(payload: str) -> None:
     data = payload.encode("utf-8", "replace")
@@ -144,6 +146,7 @@ def test_a_message_that_only_says_it_is_huge_needs_no_memory() -> None:
     assert read(b"\x81\xff" + struct.pack("!Q", 1 << 40) + b"abcd" + b"x" * 5000, limit=1000) == [1009]
 
 
+@settings(UNHURRIED)
 @given(st.binary(max_size=300))
 def test_garbage_ends_with_a_close_code_or_waits_for_more(data: bytes) -> None:
     for item in read(data):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import TOKEN, get, upgrade
+from serving import TOKEN, UNHURRIED, get, upgrade
 
 from claude_mpm.config import Config, Limits
 from claude_mpm.errors import Refused
@@ -161,7 +161,7 @@ def test_more_than_100_headers_is_431() -> None:
     assert both(counted(101)) == 431
 
 
-@settings(max_examples=300)
+@settings(UNHURRIED, max_examples=300)
 @given(
     st.lists(
         st.sampled_from(
@@ -174,7 +174,7 @@ def test_chunks_make_no_difference(parts: list[bytes]) -> None:
     both(b"".join(parts))
 
 
-@settings(max_examples=200)
+@settings(UNHURRIED, max_examples=200)
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_or_unfinished(data: bytes) -> None:
     assert not isinstance(both(data), Request)

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import UNHURRIED
 from support import TIMEOUT
 
 from claude_mpm.config import Limits
@@ -287,6 +288,7 @@ def test_forgotten_numbers_are_not_told_to_who_is_past_them(monkeypatch: pytest.
     assert evicted.between("a", 2, 30) == (4, 3, 21)
 
 
+@settings(UNHURRIED)
 @given(st.lists(st.integers(1, 5), max_size=200), st.integers(1, 20))
 def test_kept_holds_the_newest_that_fit(costs: list[int], limit: int) -> None:
     log = Log("run-1")
@@ -309,7 +311,7 @@ def test_kept_holds_the_newest_that_fit(costs: list[int], limit: int) -> None:
 Steps = st.lists(st.one_of(st.sampled_from(KINDS), st.integers(1, 4)), max_size=120)
 
 
-@settings(max_examples=300)
+@settings(UNHURRIED, max_examples=300)
 @given(
     Steps,
     st.integers(1, 6),

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from serving import TOKEN, Served, ask, get, serving
+from serving import INSTANCE, TOKEN, Served, ask, get, serving
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
@@ -114,12 +114,12 @@ def test_healthz_is_200() -> None:
 def test_status_and_instances_are_the_replies() -> None:
     with serving() as served, served.client() as client:
         client.greeted()
-        served.instances = [{"port": 1}]
+        served.instances = [INSTANCE]
         status = ask(served.port, get("/status")).json()
         assert (status["type"], status["instance_id"]) == ("system.status", "run-1")
         assert status["data"] == client.ask("get_status")["data"]
         assert status["data"]["connected_clients"] == 1
-        assert ask(served.port, get("/instances")).json()["data"] == {"instances": [{"port": 1}]}
+        assert ask(served.port, get("/instances")).json()["data"] == {"instances": [INSTANCE]}
 
 
 def test_events_are_lines_of_json() -> None:

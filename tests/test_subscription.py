@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from serving import UNHURRIED
 from test_log import KINDS, make, seqs, small_log
 
 from claude_mpm.feed import event as ev
@@ -196,7 +197,7 @@ _subscribes = st.tuples(
 _unsubscribes = st.tuples(st.just("unsubscribe"), st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=2))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(UNHURRIED, max_examples=500)
 @given(
     st.lists(st.one_of(_appends, _appends, _appends, _reads, _subscribes, _unsubscribes), max_size=80),
     st.integers(1, 6),

@@ -120,7 +120,7 @@ def _request_id(message: Mapping[str, Any]) -> dict[str, Any]:
     value = message.get("request_id")
     if value is None:
         return {}
-    if not isinstance(value, (str, int, float)):
+    if not isinstance(value, (str, int, float)) or isinstance(value, bool):
         raise ProtocolError("invalid_params", "request_id must be a text or a number")
     return {"request_id": value}
 

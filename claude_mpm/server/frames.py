@@ -55,7 +55,8 @@ class FrameReader:
                 if frame.opcode is Opcode.TEXT:
                     yield from self._text(frame.payload, frame.message_finished)
                 elif frame.opcode is Opcode.BINARY:
-                    raise Closing(UNSUPPORTED_DATA, "commands are text")
+                    assert isinstance(frame.payload, bytes)
+                    yield from self._binary(frame.payload, frame.message_finished)
                 elif frame.opcode is Opcode.CLOSE:
                     assert isinstance(frame.payload, tuple)
                     raise Closing(int(frame.payload[0]), frame.payload[1], by_peer=True)
@@ -74,6 +75,9 @@ class FrameReader:
             payload = bytes(self._message)
             self._message.clear()
             yield Received("text", payload)
+
+    def _binary(self, part: bytes, finished: bool) -> Iterator[Received]:
+        raise Closing(UNSUPPORTED_DATA, "commands are text")
 
 
 def text_frame(payload: bytes) -> bytes:
