@@ -47,6 +47,9 @@ exit code: claude's own; 128+n when a signal ended it; 2 usage or port taken; 12
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code. Main thread only."""
     args = list(sys.argv[1:] if argv is None else argv)
+    logging.getLogger("claude_mpm").addHandler(
+        logging.NullHandler()
+    )  # until there is a log file: nothing on the terminal
     try:
         if args and args[0] in COMMANDS:
             from claude_mpm import commands

@@ -15,7 +15,13 @@ from claude_mpm.feed import event as ev
 
 
 def instance_info(
-    config: Config, port: int, instance_id: str, cwd: Path, start_time: float, has_output: bool
+    config: Config,
+    port: int,
+    instance_id: str,
+    cwd: Path,
+    start_time: float,
+    has_output: bool,
+    claude_version: str | None,
 ) -> dict[str, Any]:
     """`instance_info` of the protocol: what tells one instance from another."""
     capabilities = ["agents", "todos", "messages", "status"]
@@ -33,7 +39,7 @@ def instance_info(
         "git_branch": git_branch(cwd),
         "started_at": ev.rfc3339(start_time),
         "claude_mpm_version": __version__,
-        "claude_version": None,
+        "claude_version": claude_version,
         "capabilities": capabilities,
     }
 

@@ -45,7 +45,7 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
     """
     on_terminal = not command.print_mode and os.isatty(0) and os.isatty(1)
     with ExitStack() as undo:
-        command, spool = _with_hooks(config, command, undo)
+        command, spool, trouble = _with_hooks(config, command, undo)
         signals = undo.enter_context(Signals())
         control = _Control()
         session = Session(config, command, sockets, spool=spool, control=control if config.control else None)
@@ -59,7 +59,7 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
         else:
             child = PipeChild(command, signals, config.limits, tree, _pipe_sinks(config, command, session))
         control.child = child
-        session.claude_starting()
+        session.claude_starting(trouble)
         try:
             child.spawn()
         except LaunchFailed as error:
@@ -78,13 +78,13 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
 def beside_ourselves(config: Config, command: Command, sockets: Sequence[socket.socket]) -> NoReturn:
     """Become Claude, and leave a sidecar that watches it. Returns only by LaunchFailed."""
     undo = ExitStack()  # the sidecar's to unwind, or ours when Claude cannot be started
-    command, spool = _with_hooks(config, command, undo)
+    command, spool, trouble = _with_hooks(config, command, undo)
     pid = os.getpid()
 
     def sidecar(report_fd: int) -> None:
         with undo:
             session = Session(config, command, sockets, spool=spool, has_output=False)
-            session.claude_starting()
+            session.claude_starting(trouble)
             with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
                 failure = read_report(report_fd)
                 if failure is not None:
@@ -139,19 +139,20 @@ def beside_a_stranger(config: Config, command: Command, pid: int, sockets: Seque
         return 0 if watch(session, pid) else 130
 
 
-def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Command, Path | None]:
-    """The command with our hooks, and their spool. Without them (no spool, odd --settings) the session goes on."""
+def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Command, Path | None, str | None]:
+    """The command with our hooks, their spool, and why there are none: the session goes on without them."""
     if not config.hooks or not command.is_session:
-        return command, None
+        return command, None, None
     from claude_mpm.sources.hooks import hook_settings
+    from claude_mpm.sources.version import installed_version
 
     try:
         spool = make_spool(config.state_dir)
         undo.callback(shutil.rmtree, spool, ignore_errors=True)
-        return with_settings(command, hook_settings(spool), spool / "settings.json"), spool
+        hooks = hook_settings(spool, installed_version(Path(command.executable)))
+        return with_settings(command, hooks, spool / "settings.json"), spool, None
     except (OSError, ValueError) as error:
-        log.warning("no hooks: %s", error)
-        return command, None
+        return command, None, f"Claude runs without our hooks: {error}"
 
 
 def _reason(code: int | None, signal_name: str | None) -> str:

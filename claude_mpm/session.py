@@ -24,6 +24,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.info import instance_info
 from claude_mpm.launch.child import Exit
 from claude_mpm.launch.command import Command
+from claude_mpm.sources.version import installed_version
 
 if TYPE_CHECKING:
     from claude_mpm.feed.screen import Screen
@@ -81,13 +82,20 @@ class Session:
         self._thread = threading.Thread(target=self._monitor, name="monitor", daemon=True)  # see finish()
         instance_id = str(uuid.uuid4())
         self.log = Log(instance_id, config.limits)
+        version = installed_version(Path(command.executable)) if command.executable else None
         self.info = instance_info(
-            config, sockets[0].getsockname()[1], instance_id, command.cwd, self._start_time, has_output
+            config,
+            sockets[0].getsockname()[1],
+            instance_id,
+            command.cwd,
+            self._start_time,
+            has_output,
+            ".".join(map(str, version)) if version else None,
         )
 
     # --- the life of Claude, told by whoever started it ---
 
-    def claude_starting(self) -> None:
+    def claude_starting(self, hooks_trouble: str | None = None) -> None:
         """Claude is about to be launched; or, with the start reason `attach`, it runs already."""
         self.log.append(
             ev.session_start(
@@ -100,6 +108,8 @@ class Session:
         )
         if self._start_reason != "attach":
             self.log.append(ev.claude_status("starting", source="process", message="Claude is about to be launched"))
+        if hooks_trouble is not None:
+            self._warn(hooks_trouble, "hooks")
 
     def claude_running(self, pid: int) -> None:
         """Claude has been launched; start watching and serving. Does not block."""

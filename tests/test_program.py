@@ -418,3 +418,15 @@ def test_help_teaches(args: tuple[str, ...], home: Path, cwd: Path) -> None:
     assert done.returncode == 0
     assert done.stdout
     assert ROOT.joinpath("claude_mpm").exists()
+
+
+def test_settings_we_do_not_understand_cost_the_hooks_and_nothing_else(
+    home: Path, cwd: Path, tmp_path: Path, watch: Callable[[int], Watcher]
+) -> None:
+    claude = script(tmp_path, 'echo "$@"; read line')
+    with sit(claude, home, cwd, "--settings", "{broken") as terminal:
+        seen = watch(port_of(terminal))
+        assert "--settings cannot be read" in seen.wait_event("system.error", component="hooks")["error"]
+        terminal.wait_for(b"--settings {broken")
+        terminal.write(b"\r")
+        assert terminal.wait() == 0
