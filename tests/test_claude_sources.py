@@ -18,8 +18,9 @@ from support import DATA, TIMEOUT, wait_until
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
-from claude_mpm.sources.claude import ClaudeSources, slug
+from claude_mpm.sources.claude import ClaudeSources
 from claude_mpm.sources.hooks import hook_settings
+from claude_mpm.sources.transcripts import slug
 from claude_mpm.sources.watcher import Watcher
 
 OTHER = "33333333-3333-4333-8333-333333333333"

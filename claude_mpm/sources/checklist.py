@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event, Source
+from claude_mpm.sources.calls import Call
 from claude_mpm.sources.reading import mapping, sequence, text
 
 Todo = dict[str, Any]
@@ -71,7 +74,7 @@ class Checklist:
             return self._tell(_ordered([*self._todos, {"content": f"#{task_id}", **fresh, **new}]))
         return self._tell([{**todo, **new} if todo["id"] == task_id else todo for todo in self._todos])
 
-    def filed(self, todos: Sequence[Mapping[str, Any]], at: float) -> list[Todo] | None:
+    def filed(self, todos: Sequence[Todo], at: float) -> list[Todo] | None:
         """What the file or files say."""
         if self._by_tools:
             return None
@@ -90,6 +93,50 @@ class Checklist:
             return None
         self._todos = new
         return new
+
+
+class Checklists:
+    """The lists of a session and of its agents, as events. Pure; one thread."""
+
+    def __init__(self) -> None:
+        self._lists: dict[str | None, Checklist] = {}
+
+    def called(self, call: Call, source: Source, at: float, session_id: str | None) -> list[Event]:
+        """A tool call has started."""
+        if call.tool != WRITES:
+            return []
+        todos = self._of(call.agent_id).written(mapping(call.input).get("todos"))
+        return self._event(todos, call.agent_id, source, at, session_id)
+
+    def answered(
+        self, call: Call, result: Mapping[str, Any], source: Source, at: float, session_id: str | None
+    ) -> list[Event]:
+        """A tool call has ended well. Tasks are the session's, whoever of its agents changes them."""
+        if call.tool not in (CREATES, UPDATES):
+            return []
+        own = self._of(None)
+        todos = (own.created if call.tool == CREATES else own.updated)(call.input, result, at)
+        return self._event(todos, None, source, at, session_id)
+
+    def filed(
+        self, todos: Sequence[Todo], agent_id: str | None, source: Source, at: float, session_id: str | None
+    ) -> list[Event]:
+        """A file has changed."""
+        return self._event(self._of(agent_id).filed(todos, at), agent_id, source, at, session_id)
+
+    def again(self, source: Source, at: float, session_id: str | None) -> list[Event]:
+        """The session's own list as it is."""
+        return self._event(self._of(None).todos, None, source, at, session_id)
+
+    def _of(self, agent_id: str | None) -> Checklist:
+        return self._lists.setdefault(agent_id, Checklist())
+
+    def _event(
+        self, todos: list[Todo] | None, agent_id: str | None, source: Source, at: float, session_id: str | None
+    ) -> list[Event]:
+        if todos is None:
+            return []
+        return [ev.todo_update(todos, source=source, agent_id=agent_id, time=at, session_id=session_id)]
 
 
 def _same(one: list[Todo], other: list[Todo]) -> bool:

@@ -11,12 +11,12 @@ prompt, oldest first; in 1.x only so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources.calls import Call
+from claude_mpm.sources.delegation import Delegation, Statistics
 from claude_mpm.sources.messages import INTERRUPTED
 from claude_mpm.sources.observations import AgentEnded, AgentSeen, ToolEnded, Used, Who
 from claude_mpm.sources.reading import mapping, text, whole
@@ -25,30 +25,6 @@ TOOLS = ("Task", "Agent")
 ANY_AGENT = "general-purpose"  # what Claude takes when no type is given
 HIDDEN = "Warmup"  # the prompt of the agents 2.0.x starts for itself
 MAX_KEPT = 5_000  # ended delegations, agents, chain links
-
-
-@dataclass(eq=False, slots=True)
-class Delegation:
-    call: Call
-    agent: str
-    task: str
-    prompt: str | None
-    session_id: str | None
-    started: float
-    background: bool | None
-    agent_id: str | None = None
-    chained: bool = False  # 1.x: its sidechain has been found
-    stopped: AgentEnded | None = None  # the agent has ended; its result is awaited, or its numbers
-    stopped_at: float = 0.0
-    stopped_by: Source = "monitor"  # who saw that
-    ended: bool = False
-    tool_uses: int = 0
-    tokens: int | None = None
-
-    @property
-    def public_id(self) -> str:
-        """What `agent_id` is in events: Claude's id of the agent, else the delegation's own."""
-        return self.agent_id or self.call.name
 
 
 class Delegations:
@@ -61,7 +37,7 @@ class Delegations:
         self._hidden: set[str] = set()
         self._unbound: dict[str, str] = {}  # agent id → prompt, until its delegation is seen
         self._early: dict[str, tuple[AgentEnded, float]] = {}  # ends of agents not bound yet
-        self._stats: dict[str, dict[str, Any]] = {}
+        self._stats = Statistics()
         self._told_active: list[tuple[str, str]] = []
         self.unsettled: list[str] = []  # calls whose agents have ended, without numbers yet: settle() them shortly
 
@@ -172,7 +148,7 @@ class Delegations:
         )
         self._by_call[call.name] = new
         self._forget_old()
-        self._count(new.agent)["tasks"] += 1
+        self._stats.started(new.agent)
         events = [self._event(new, "started", source, call.started)]
         for agent_id, waiting in self._unbound.items():
             if prompt is not None and waiting.strip() == prompt.strip():
@@ -249,12 +225,7 @@ class Delegations:
         found.ended = True
         ok = seen.ok is not False
         duration = seen.duration_ms if seen.duration_ms is not None else max(int((at - found.started) * 1000), 0)
-        count = self._count(found.agent)
-        if ok:
-            count["completed"] += 1
-            count["duration"] += duration
-        else:
-            count["failed"] += 1
+        self._stats.ended(found.agent, ok, duration)
         tool_uses = seen.tool_uses if seen.tool_uses is not None else found.tool_uses or None
         tokens = seen.tokens if seen.tokens is not None else found.tokens
         numbers = {"duration_ms": duration, "tokens": tokens, "tool_uses": tool_uses}
@@ -299,21 +270,7 @@ class Delegations:
             for d in active
         ]
         session_id = active[-1].session_id if active else None
-        return [ev.agent_status(agents, self._statistics(), source=source, time=at, session_id=session_id)]
-
-    def _statistics(self) -> dict[str, dict[str, Any]]:
-        return {
-            agent: {
-                "tasks": count["tasks"],
-                "completed": count["completed"],
-                "failed": count["failed"],
-                "avg_duration_ms": count["duration"] // count["completed"] if count["completed"] else None,
-            }
-            for agent, count in self._stats.items()
-        }
-
-    def _count(self, agent: str) -> dict[str, Any]:
-        return self._stats.setdefault(agent, {"tasks": 0, "completed": 0, "failed": 0, "duration": 0})
+        return [ev.agent_status(agents, self._stats.told(), source=source, time=at, session_id=session_id)]
 
     def _forget_old(self) -> None:
         if len(self._by_call) > MAX_KEPT:

@@ -103,7 +103,7 @@ class AgentEnded(Observation):
 class TodoFile(Observation):
     """The whole list as a todo or task file has it, in the shape of `todo.update`."""
 
-    todos: tuple[Mapping[str, Any], ...]
+    todos: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from claude_mpm.sources import observations as seen
 from claude_mpm.sources.activity import Activity
 from claude_mpm.sources.bill import Bill
 from claude_mpm.sources.calls import Call, Calls
-from claude_mpm.sources.checklist import CREATES, UPDATES, WRITES, Checklist
+from claude_mpm.sources.checklist import Checklists
 from claude_mpm.sources.delegations import Delegations
 from claude_mpm.sources.observations import Observation, Who
 from claude_mpm.sources.said import Said
@@ -44,8 +44,8 @@ class Tracker:
         self._ended = False
         self._calls = Calls()
         self._delegations = Delegations()
-        self._checklists: dict[str | None, Checklist] = {}
-        self._history_todos = False
+        self._checklists = Checklists()
+        self._past_todos = False  # a resumed session's list has not been told yet
         self._bill = Bill()
         self._activity = Activity(self._calls, work.TOOLS)
         self._said = Said()
@@ -62,7 +62,7 @@ class Tracker:
         if who.session_id is not None and who.session_id != self.session_id:
             return self._of_another_session(observation, source, at)
         if observation.at is not None and at < self._since - HISTORY:
-            self._history(observation, at)
+            self._history(observation, source, at)
             return []
         handle = _HANDLERS.get(type(observation))
         return self._remembered(source, now) + (handle(self, observation, source, at) if handle else [])
@@ -118,7 +118,7 @@ class Tracker:
         events.append(ev.session_end(old, at, at - since, source=source, **ended))  # type: ignore[arg-type]
         self._past = [*self._past[-9:], old]
         self.session_id, self._session_since, self._end_reason = new, at, None
-        self._checklists.clear()
+        self._checklists = Checklists()
         self._bill.new_session()
         if self._new_session is not None:
             events.append(self._new_session(new, why, at))
@@ -177,9 +177,7 @@ class Tracker:
         self._delegations.worked(agent_id, tool_uses=1)
         if call.tool in work.TOOLS:
             events += self._delegations.start(call, session_id, source)
-        elif call.tool == WRITES:
-            todos = self._checklist(agent_id).written(_given(call, "todos"))
-            events += self._todos(todos, agent_id, source, at)
+        events += self._checklists.called(call, source, at, self.session_id)
         return events + self._activity.called(call, source, at, self.session_id)
 
     def _tool_ended(self, observed: seen.ToolEnded, source: Source, at: float) -> list[Event]:
@@ -199,16 +197,10 @@ class Tracker:
         if call.tool in work.TOOLS:
             events += self._bill.others(self._delegations.agent_for(call) or call.name)
             events += self._delegations.result(call, observed, source, at)
-        elif observed.ok and call.tool in (CREATES, UPDATES):
-            events += self._todos(self._task_changed(call, observed, at), None, source, at)
         if observed.ok:
+            events += self._checklists.answered(call, observed.result, source, at, self.session_id)
             events += self._activity.answered(call, source, at, self.session_id)
         return events
-
-    def _task_changed(self, call: Call, observed: seen.ToolEnded, at: float) -> list[dict[str, Any]] | None:
-        checklist = self._checklist(None)  # tasks are the session's, whoever of its agents changes them
-        change = checklist.created if call.tool == CREATES else checklist.updated
-        return change(call.input, observed.result, at)
 
     def _tool_end(
         self,
@@ -251,21 +243,11 @@ class Tracker:
 
     # --- todos ---
 
-    def _checklist(self, agent_id: str | None) -> Checklist:
-        return self._checklists.setdefault(agent_id, Checklist())
-
     def _todo_file(self, observed: seen.TodoFile, source: Source, at: float) -> list[Event]:
         agent_id = observed.who.agent_id
         if agent_id is not None and not self._delegations.knows(agent_id):
             return []  # 1.x and 2.0 give the agents' files names that occur nowhere else
-        return self._todos(self._checklist(agent_id).filed(observed.todos, at), agent_id, source, at)
-
-    def _todos(
-        self, todos: list[dict[str, Any]] | None, agent_id: str | None, source: Source, at: float
-    ) -> list[Event]:
-        if todos is None:
-            return []
-        return [ev.todo_update(todos, source=source, agent_id=agent_id, time=at, session_id=self.session_id)]
+        return self._checklists.filed(observed.todos, agent_id, source, at, self.session_id)
 
     # --- tokens ---
 
@@ -274,9 +256,6 @@ class Tracker:
         self._delegations.worked(agent_id, used=observed)
         at_once = agent_id is None and self._activity.state == "idle"
         return self._bill.used(observed, agent_id, source, at, at_once=at_once)
-
-    def _cost(self, observed: seen.Cost, source: Source, at: float) -> list[Event]:
-        return self._bill.cost(observed.usd, self.session_id, source, at)
 
     # --- what Claude is doing ---
 
@@ -288,42 +267,33 @@ class Tracker:
         change = self._activity.working if goes_on else self._activity.idle
         return self._bill.turn_ended() + change(source, at, self.session_id)
 
-    def _busy(self, observed: seen.Busy, source: Source, at: float) -> list[Event]:
-        return self._activity.told(observed, source, at, self.session_id)
-
-    def _notified(self, observed: seen.Notified, source: Source, at: float) -> list[Event]:
-        return self._activity.notified(observed, source, at, self.session_id)
-
     # --- a resumed session's past ---
 
-    def _history(self, observed: Observation, at: float) -> None:
+    def _history(self, observed: Observation, source: Source, at: float) -> None:
         """What was before the process: only what still holds is kept, todos and tokens."""
+        events: list[Event] = []
         if isinstance(observed, seen.Used):
             self._bill.history(observed, self._agent(observed.who))
+        elif not observed.who.is_main:
+            return
         elif isinstance(observed, seen.TodoFile):
-            if observed.who.agent_id is None:
-                self._history_todos |= self._checklist(None).filed(observed.todos, at) is not None
+            events = self._checklists.filed(observed.todos, None, source, at, None)
         elif isinstance(observed, seen.ToolStarted):
-            call = self._calls.start(observed, None, at)
-            if call is not None and call.tool == WRITES and observed.who.is_main:
-                self._history_todos |= self._checklist(None).written(_given(call, "todos")) is not None
+            if (call := self._calls.start(observed, None, at)) is not None:
+                events = self._checklists.called(call, source, at, None)
         elif isinstance(observed, seen.ToolEnded):
             call = self._calls.end(observed)
-            if call is not None and observed.ok and call.tool in (CREATES, UPDATES):
-                self._history_todos |= self._task_changed(call, observed, at) is not None
+            events = self._checklists.answered(call, observed.result, source, at, None) if call and observed.ok else []
+        self._past_todos |= bool(events)
 
     def _remembered(self, source: Source, now: float) -> list[Event]:
         """The todo list a resumed session begins with."""
-        if not self._history_todos:
+        if not self._past_todos:
             return []
-        self._history_todos = False
+        self._past_todos = False
         for call in self._calls.open():
             self._calls.close(call)
-        return self._todos(self._checklist(None).todos, None, source, now)
-
-
-def _given(call: Call, name: str) -> Any:
-    return call.input.get(name) if isinstance(call.input, dict) else None
+        return self._checklists.again(source, now, self.session_id)
 
 
 _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Source, float], list[Event]]] = {
@@ -341,8 +311,8 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Source, float], list[
     seen.AgentEnded: Tracker._agent_ended,
     seen.TodoFile: Tracker._todo_file,
     seen.Used: Tracker._used,
-    seen.Cost: Tracker._cost,
+    seen.Cost: lambda self, seen, source, at: self._bill.cost(seen.usd, self.session_id, source, at),
     seen.TurnEnded: Tracker._turn_ended,
-    seen.Busy: Tracker._busy,
-    seen.Notified: Tracker._notified,
+    seen.Busy: lambda self, seen, source, at: self._activity.told(seen, source, at, self.session_id),
+    seen.Notified: lambda self, seen, source, at: self._activity.notified(seen, source, at, self.session_id),
 }
