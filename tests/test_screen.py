@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -567,6 +568,9 @@ def test_ever_so_many_resizes_are_bounded_and_the_last_one_holds() -> None:
             screen.resize(24, 80 + number % 100)
         screen.resize(33, 99)
         assert len(screen._sizes._sizes) <= MAX_SIZES
+        known = list(screen._sizes._sizes)
+        screen.resize(33, 99)
+        assert screen._sizes._sizes == known
         asked = screen.picture()
     assert asked is not None and (asked["rows"], asked["cols"]) == (33, 99)
 
@@ -638,11 +642,14 @@ def test_a_burst_makes_few_events_and_the_last_is_right(monkeypatch: pytest.Monk
             writer.write(f"\r{number}")
         asked = screen.picture()
         assert asked is not None and asked["lines"][0] == [0, [["99", {}]]]
-        assert len(watching.events) == 1
+        screen.picture()  # what followed the first answer is done
+        newest = writer.log.newest(ev.CLAUDE_SCREEN)
+        assert newest is not None and newest.event.data is watching.events[0]
 
 
 def test_what_the_program_holds_back_is_not_shown_until_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("claude_mpm.feed.screen.HOLD_TIME", 3600.0)
+    monkeypatch.setattr("claude_mpm.feed.screen.INTERVAL", 0.0)
     writer = Writer()
     writer.write("before")
     with screen_of(writer.log) as screen, Watching(writer.log) as watching:
@@ -651,6 +658,7 @@ def test_what_the_program_holds_back_is_not_shown_until_it_is_complete(monkeypat
         writer.write("\x1b[?2026h\x1b[2J\x1b[H")
         writer.write("half")
         screen.picture()
+        screen.picture()  # what followed the first answer is done
         writer.write(" done\x1b[?2026l")
         wait_until(lambda: watching.newest() == "half done")
         assert len(watching.events) == 2
@@ -681,17 +689,48 @@ def test_it_stops_and_then_there_is_no_picture(action: Callable[[Screen], None])
     screen.set_active(False)
 
 
-def test_a_failing_emulator_is_one_error_and_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Emulator, text: str) -> None:
-        raise RuntimeError("it broke")
+def errors(log: Log) -> list[str]:
+    return [entry.event.data["error"] for entry in log.history((ev.SYSTEM_ERROR,), 10)[0]]
 
-    monkeypatch.setattr(Emulator, "feed", fail)
+
+def test_a_crash_of_the_emulator_is_one_error_and_no_picture_any_more() -> None:
     writer = Writer()
     with screen_of(writer.log) as screen:
         screen.set_active(True)
+        assert screen.picture() is not None
+        assert screen._emulator is not None
+        screen._emulator._process.send_signal(signal.SIGSEGV)
         writer.write("x")
-        wait_until(lambda: screen.picture() is None)
-        writer.write("y")
+        wait_until(lambda: errors(writer.log))
         assert screen.picture() is None
-    errors, _ = writer.log.history((ev.SYSTEM_ERROR,), 10)
-    assert [entry.event.data["error"] for entry in errors] == ["The screen is off: it broke"]
+        writer.write("y")
+    assert errors(writer.log) == ["The screen is off: the emulator was killed by signal 11"]
+
+
+def test_a_library_that_does_not_load_is_one_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYGHOSTTY_LIB", "/nowhere/lib.so")
+    log = Log("i")
+    with screen_of(log) as screen:
+        assert screen.picture() is None
+    assert len(errors(log)) == 1
+    assert "/nowhere/lib.so" in errors(log)[0]
+
+
+def test_a_module_in_the_working_directory_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    with screen_of(Log("i")) as screen:
+        assert screen.picture() is not None
+
+
+def test_stopping_does_not_wait_for_a_busy_emulator() -> None:
+    writer = Writer()
+    for _ in range(100):
+        writer.write("x\x1b[65535b" * 7000)  # each repeats a character half a thousand million times
+    screen = Screen(writer.log, (24, 80))
+    screen.start()
+    screen.set_active(True)
+    wait_until(lambda: screen._emulator is not None)
+    screen.stop()
+    screen.join(TIMEOUT)
+    assert not screen._thread.is_alive()

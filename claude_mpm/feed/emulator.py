@@ -1,13 +1,19 @@
 """Ghostty's terminal emulator (pyghostty, an optional package): bytes of a terminal in, pictures out.
 
 It is written to and read, never listened to: no callback is set, so a query in the output gets no answer,
-nothing reaches a clipboard, and no file that the output names is opened.
+nothing reaches a clipboard, and no file that the output names is opened. As a program (see emulator_process.py)
+it takes the size as arguments and requests from stdin, one JSON array a line; `picture` is answered on stdout.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TextIO
 
 from claude_mpm.feed.screen_lines import Line, Picture, Style
 
@@ -59,14 +65,8 @@ class Emulator:
         self._known_cells: dict[int, _Cell] = {}
         self._known_styles: dict[bytes, tuple[Style, bool]] = {}
         self._lines: list[Line] = []
-        self._configure()
-
-    def _configure(self) -> None:
-        ffi, lib, terminal = self._ffi, self._lib, self._terminal._t[0]
         clusters = ffi.new("GhosttyTerminalModeConfig*", {"mode": GRAPHEME_CLUSTERS, "value": True})
-        _check(lib.ghostty_terminal_set(terminal, lib.GHOSTTY_TERMINAL_OPT_MODE_DEFAULT, clusters))
-        no_images = ffi.new("uint64_t*", 0)  # kitty's graphics, which may name files to read and delete, are off
-        _check(lib.ghostty_terminal_set(terminal, lib.GHOSTTY_TERMINAL_OPT_KITTY_IMAGE_STORAGE_LIMIT, no_images))
+        _check(lib.ghostty_terminal_set(self._terminal._t[0], lib.GHOSTTY_TERMINAL_OPT_MODE_DEFAULT, clusters))
 
     def close(self) -> None:
         lib = self._lib
@@ -217,7 +217,7 @@ class _Runs:
     """Joins cells of one style to runs."""
 
     def __init__(self) -> None:
-        self._line: Line = []
+        self._line: list[tuple[str, Style]] = []
         self._parts: list[str] = []
         self._style = _PLAIN
 
@@ -254,3 +254,24 @@ def _hex(rgb: Any) -> str:
 def _check(result: int) -> None:
     if result:
         raise RuntimeError(f"the terminal emulator failed with {result}")
+
+
+def serve(rows: int, cols: int, requests: Iterable[str], replies: TextIO) -> None:
+    """Do what the requests say until they end, or the emulator fails: then that is the last reply."""
+    try:
+        emulator = Emulator(rows, cols)
+        for line in requests:
+            name, *values = json.loads(line)
+            if name == "feed":
+                emulator.feed(*values)
+            elif name == "resize":
+                emulator.resize(*values)
+            else:
+                print(json.dumps(asdict(emulator.picture()) | {"is_held": emulator.is_held}), file=replies, flush=True)
+    except Exception as error:  # whatever it is, who asked shall know
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    os.nice(10)  # who looks on must not slow down who is looked at
+    serve(int(sys.argv[1]), int(sys.argv[2]), sys.stdin, sys.stdout)

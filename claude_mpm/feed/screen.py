@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.emulator import Emulator
+from claude_mpm.feed.emulator_process import EmulatorProcess
 from claude_mpm.feed.log import Entry, Log
 from claude_mpm.feed.screen_lines import Frames
 
@@ -28,7 +28,6 @@ MIN_SIZE = (5, 20)  # rows, columns; in smaller terminals Ghostty's emulator can
 MAX_SIZE = (500, 1000)  # larger is no terminal anybody looks at
 MAX_SIZES = 256  # resizes remembered for a replay
 BATCH = 64  # events of output read at a time
-SLICE = 1024  # characters fed at a time; between two, stop() is heard (REP makes 8 of them 65,535)
 _RESUME = re.compile(r"[\x1b\n]")  # where text cut anywhere can be taken up: not inside a sequence
 
 
@@ -52,14 +51,12 @@ class Screen:
         self._wanted = 0  # pictures asked for
         self._answered = 0  # of these
         self._answer: dict[str, Any] | None = None
-        self._emulator: Emulator | None = None  # from here on the thread's own
+        self._emulator: EmulatorProcess | None = None  # from here on the thread's own
         self._is_fed = False
         self._frames = Frames()
         self._next = 0.0  # time.monotonic() before which no event is due
         self._held_since: float | None = None
-        self._thread = threading.Thread(
-            target=self._run, name="screen", daemon=True
-        )  # native code may be long at a hostile stream, and there is nothing to save
+        self._thread = threading.Thread(target=self._run, name="screen")
 
     # --- any thread ---
 
@@ -72,6 +69,9 @@ class Screen:
         """Ask the thread to end. There is no picture any more. Does not block."""
         self._stopping = True
         self._wake()
+        emulator = self._emulator
+        if emulator is not None:
+            emulator.kill()
 
     def join(self, timeout: float | None = None) -> None:
         if self._thread.ident is not None:
@@ -113,8 +113,9 @@ class Screen:
             while not self._stopping:
                 self._turn()
         except Exception as error:  # an extra that fails must cost its own picture and nothing else
-            log.error("the screen is off: %s: %s", type(error).__name__, error)
-            self._log.append(ev.system_error(f"The screen is off: {error}", "screen", severity="warning"))
+            if not self._stopping:  # stop() kills the emulator
+                log.error("the screen is off: %s: %s", type(error).__name__, error)
+                self._log.append(ev.system_error(f"The screen is off: {error}", "screen", severity="warning"))
         finally:
             self._follower.close()
             if self._emulator is not None:
@@ -134,6 +135,8 @@ class Screen:
         if begins:
             self._frames.begin()
         emulator = self._catch_up()
+        if self._stopping:
+            return
         self._frames.take(emulator.picture())
         if wanted > self._answered:
             self._reply(wanted)
@@ -146,7 +149,7 @@ class Screen:
             self._answer, self._answered = answer, wanted
             self._news.notify_all()
 
-    def _show(self, emulator: Emulator) -> None:
+    def _show(self, emulator: EmulatorProcess) -> None:
         """Append what changed when it is due, else wait for the time or the output that it takes."""
         now = time.monotonic()
         if not emulator.is_held:
@@ -164,7 +167,7 @@ class Screen:
         else:
             self._follower.wait()
 
-    def _catch_up(self) -> Emulator:
+    def _catch_up(self) -> EmulatorProcess:
         """Feed what the log has. Its follower wakes us for more output from here on."""
         emulator = self._emulator or self._begin()
         while not self._stopping:
@@ -178,31 +181,27 @@ class Screen:
                 break
         return emulator
 
-    def _begin(self) -> Emulator:
+    def _begin(self) -> EmulatorProcess:
         if self._emulator is not None:
             self._emulator.close()
         with self._news:
             size = self._sizes.begin()
-        self._emulator = emulator = Emulator(*size)
+        self._emulator = emulator = EmulatorProcess(*size)
         self._is_fed = False
         return emulator
 
-    def _feed(self, emulator: Emulator, entry: Entry) -> None:
+    def _feed(self, emulator: EmulatorProcess, entry: Entry) -> None:
         self._apply_sizes(emulator, entry.seq - 1)
         data = entry.event.data
         if data["stream"] != "stdout":
             return
         text = data["content"]
-        start = 0
         if not self._is_fed and data["offset"] > 0 and (place := _RESUME.search(text)):
-            start = place.start()
+            text = text[place.start() :]
         self._is_fed = True
-        for at in range(start, len(text), SLICE):
-            if self._stopping:
-                return
-            emulator.feed(text[at : at + SLICE])
+        emulator.feed(text)
 
-    def _apply_sizes(self, emulator: Emulator, seq: int) -> None:
+    def _apply_sizes(self, emulator: EmulatorProcess, seq: int) -> None:
         with self._news:
             sizes = self._sizes.until(seq)
         for rows, cols in sizes:

@@ -11,7 +11,7 @@ changed after picture `base`, some pictures back, and the client needs one rule,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from claude_mpm.feed.event import Event
 REACH = 10  # events that a diff reaches back, about a second: what a client skips in that time costs it nothing
 
 Style = Mapping[str, Any]
-Line = list[tuple[str, Style]]  # runs from column 0 on
+Line = Sequence[Sequence[Any]]  # runs [text, style] from column 0 on
 
 
 @dataclass(frozen=True, slots=True)
