@@ -266,26 +266,49 @@ def test_what_was_not_asked_for_is_not_missed() -> None:
     follower.close()
 
 
-def test_a_log_that_forgot_the_single_numbers_still_counts_from_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_module, "EVICTED_KEPT", 8)
-    evicted = Evicted()
-    for seq in range(1, 31):
-        evicted.add("a", seq)
-    assert evicted.between("a", 0, 30) == (30, 1, 30)
-    assert evicted.between("a", 25, 30) == (5, 26, 30)
-    assert evicted.between("a", 30, 30) is None
-    assert evicted.between("b", 0, 30) is None
-    count, first, last = evicted.between("a", 3, 30) or (0, 0, 0)
-    assert 27 <= count <= 30 and first == 4 and last == 30  # not known singly any more: at most so many
+    monkeypatch.setattr(kept_module, "SPARSE", 2)
 
 
-def test_forgotten_numbers_are_not_told_to_who_is_past_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_module, "EVICTED_KEPT", 4)
-    evicted = Evicted()
-    for seq in (1, 2, 3, 4, 20, 21):  # 1 and 2 are forgotten
-        evicted.add("a", seq)
-    assert evicted.between("a", 10, 30) == (2, 20, 21)
-    assert evicted.between("a", 2, 30) == (4, 3, 21)
+def evicted(*numbers: int) -> Evicted:
+    found = Evicted()
+    for number in numbers:
+        found.add("a", number)
+    return found
+
+
+def test_lost_events_are_counted_exactly_from_the_beginning_and_among_the_newest(short_memory: None) -> None:
+    gone = evicted(*range(1, 31))
+    assert gone.between("a", 0, 30) == (30, 1, 30)
+    assert gone.between("a", 25, 30) == (5, 26, 30)
+    assert gone.between("a", 25, 28) == (3, 26, 28)
+    assert gone.between("a", 30, 30) is None
+    assert gone.between("b", 0, 30) is None
+
+
+def test_of_old_losses_the_count_is_right_to_one_step(short_memory: None) -> None:
+    gone = evicted(*range(10, 310, 10))
+    for low in range(300):
+        exact = [number for number in range(10, 310, 10) if number > low]
+        count, first, last = gone.between("a", low, 300) or (0, 0, 0)
+        assert len(exact) <= count < len(exact) + 2
+        assert low < first <= exact[0] and last == 300
+    count, first, last = gone.between("a", 0, 55) or (0, 0, 0)
+    assert (count, first, last) == (4, 10, 55)
+
+
+def test_numbers_no_longer_known_singly_are_not_told_to_who_is_past_them(short_memory: None) -> None:
+    gone = evicted(1, 2, 3, 4, 20, 21, 22, 23, 24)  # of the first four every second is known
+    assert gone.between("a", 10, 30) == (5, 20, 24)
+    assert gone.between("a", 4, 30) == (5, 20, 24)
+    assert gone.between("a", 0, 30) == (9, 1, 24)
+
+
+def test_memory_of_losses_is_bounded(short_memory: None) -> None:
+    gone = evicted(*range(1, 1001))
+    assert len(gone._newest["a"]) <= 8
 
 
 @settings(UNHURRIED)

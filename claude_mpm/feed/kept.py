@@ -8,7 +8,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
-EVICTED_KEPT = 65_536  # numbers of evicted events remembered per type, so that a gap can be told exactly; 512 KiB
+EVICTED_KEPT = 16_384  # numbers of evicted events remembered singly per type, so that a gap is told exactly; 128 KiB
+SPARSE = 256  # of the older ones every so many is remembered; divides half of EVICTED_KEPT
 _seq = attrgetter("seq")
 
 
@@ -58,33 +59,49 @@ class Kept(Generic[E]):
 
 
 class Evicted:
-    """The numbers of the events that are gone, per type, in order."""
+    """The numbers of the events that are gone, per type, in order: the newest singly, of the older every 256th."""
 
     def __init__(self) -> None:
         self.last = 0  # the greatest of all
-        self._numbers: dict[str, array[int]] = {}
-        self._forgotten: dict[str, tuple[int, int, int]] = {}  # how many are not remembered singly, the first, the last
+        self._first: dict[str, int] = {}
+        self._newest: dict[str, array[int]] = {}
+        self._sparse: dict[str, array[int]] = {}  # the last of them is the one before the newest
 
     def add(self, kind: str, seq: int) -> None:
         self.last = max(self.last, seq)
-        numbers = self._numbers.setdefault(kind, array("Q"))
-        numbers.append(seq)
-        if len(numbers) > EVICTED_KEPT:
-            half = len(numbers) // 2
-            count, first, _ = self._forgotten.get(kind, (0, numbers[0], 0))
-            self._forgotten[kind] = (count + half, first, numbers[half - 1])
-            del numbers[:half]
+        self._first.setdefault(kind, seq)
+        newest = self._newest.setdefault(kind, array("Q"))
+        newest.append(seq)
+        if len(newest) > EVICTED_KEPT:
+            old = EVICTED_KEPT // 2
+            self._sparse.setdefault(kind, array("Q")).extend(newest[SPARSE - 1 : old : SPARSE])
+            del newest[:old]
 
     def between(self, kind: str, low: int, high: int) -> tuple[int, int, int] | None:
         """How many of `kind` with low < seq ≤ high are gone, the first and the last of them; None when none.
 
-        Exact while `low` is among the numbers remembered, or 0; before that at most so many.
+        Exact while `low` is 0 or not before the newest; else up to 255 too many.
         """
-        numbers = self._numbers.get(kind)
-        if not numbers:
+        if kind not in self._newest:
             return None
-        start, end = bisect_right(numbers, low), bisect_right(numbers, high)
-        count, first, last = self._forgotten.get(kind, (0, 0, 0))
-        if low < last and first <= high:
-            return count + end, max(first, low + 1), numbers[end - 1] if end else min(last, high)
-        return (end - start, numbers[start], numbers[end - 1]) if end > start else None
+        start, end = self._rank(kind, low), self._rank(kind, high)
+        if end <= start:
+            return None
+        return end - start, self._after(kind, low), self._up_to(kind, high)
+
+    def _rank(self, kind: str, seq: int) -> int:
+        """How many are not after `seq`."""
+        newest, sparse = self._newest[kind], self._sparse.get(kind, ())
+        if seq < newest[0]:
+            return bisect_right(sparse, seq) * SPARSE
+        return len(sparse) * SPARSE + bisect_right(newest, seq)
+
+    def _after(self, kind: str, seq: int) -> int:
+        newest, sparse = self._newest[kind], self._sparse.get(kind)
+        if sparse and seq < sparse[-1]:
+            return max(self._first[kind], seq + 1)
+        return newest[bisect_right(newest, seq)]
+
+    def _up_to(self, kind: str, seq: int) -> int:
+        newest = self._newest[kind]
+        return newest[bisect_right(newest, seq) - 1] if seq >= newest[0] else seq
