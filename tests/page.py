@@ -114,8 +114,9 @@ def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
 class Page:
     """One tab. `driver` is Selenium's; the methods say what a person at the page would see."""
 
-    def __init__(self, driver: Any) -> None:
+    def __init__(self, driver: Any, actions: Any) -> None:
         self.driver = driver
+        self._actions = actions
 
     def open(self, url: str) -> None:
         self.driver.get(url)
@@ -138,7 +139,7 @@ class Page:
         self.driver.find_element("css selector", selector).click()
 
     def keys(self, text: str) -> None:
-        self.driver.switch_to.active_element.send_keys(text)
+        self._actions(self.driver).send_keys(text).perform()
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         return wait_until(condition, what, TIMEOUT)
@@ -181,6 +182,6 @@ def start_browser(profile: Path, extra: Sequence[str] = ()) -> Page:
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(executable_path=driver)
-    page = Page(webdriver.Chrome(options=options, service=service))
+    page = Page(webdriver.Chrome(options=options, service=service), webdriver.ActionChains)
     page.cdp("Performance.enable")
     return page

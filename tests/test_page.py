@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from page import Instance, Page, instances, start_browser
-from support import DATA, ROOT, TIMEOUT, wait_until
+from support import DATA, ROOT, TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
@@ -39,6 +39,14 @@ window.Notification = class {
   static async requestPermission() { window.asked++; return window.answer; }
 };
 Document.prototype.hasFocus = () => false;
+"""
+
+
+CLOCK = """
+window.told = window.off = 0;
+for (const link of state.links.values())
+  link.ws.addEventListener("message", (m) => { if (m.data.includes('"working"')) window.told ||= performance.now(); });
+new MutationObserver(() => { window.off ||= performance.now(); }).observe(document.querySelector("title"), { childList: true });
 """
 
 
@@ -184,10 +192,28 @@ def test_a_waiting_instance_notifies_badges_the_title_and_stops_within_a_second_
         assert note == {"title": "project-2 asks permission for Bash", "body": "rm -rf build", "open": True}
         assert page.driver.title == "(1) project-2 asks permission for Bash"
         waiting(second)  # told again by another source: no second notification
+        page.js(CLOCK)
         working(second)
-        wait_until(lambda: not page.driver.title.startswith("("), "the title without a badge", TIMEOUT / 10)
+        page.until(lambda: mood(page, "project-2") == "working", "the card at work")
+        assert not page.driver.title.startswith("(")
         assert page.js("return [notes.length, notes[0].open]") == [1, False]
-        assert mood(page, "project-2") == "working"
+        page.until(lambda: page.js("return off"), "the title's change")
+        assert page.js("return off - told") < 1000  # ms in the page, from the server's word to the badge's end
+
+
+def test_a_tab_in_the_background_calls_too(page: Page, prepare: Callable[[str], None]) -> None:
+    prepare("window.already = true;" + FAKE_NOTIFICATION)
+    prepare("Object.defineProperty(Document.prototype, 'hidden', { get: () => true });")
+    with instances(1) as (one,):
+        one.begin()
+        page.open(one.url)
+        page.until(lambda: page.js("return state.home.state") == "live", "the connection")
+        waiting(one)
+        page.until(lambda: page.driver.title.startswith("(1) project-1"), "the badge")
+        assert page.js("return notes.length") == 1
+        assert not page.shows("#needs")  # nothing is drawn for nobody
+        working(one)
+        page.until(lambda: not page.driver.title.startswith("("), "no badge")
 
 
 def test_who_looks_at_the_waiting_instance_sees_the_tool_and_its_input(page: Page) -> None:
@@ -362,6 +388,20 @@ def test_an_agent_is_a_bar_that_leads_to_its_own_conversation(page: Page) -> Non
         page.until(lambda: "found three" in page.text("#talk"), "everything")
 
 
+def test_a_click_on_the_main_thread_leads_to_that_moment_of_the_conversation(page: Page) -> None:
+    with instances(1, started=time.time() - 1000) as (one,):
+        one.begin()
+        for number in range(100):
+            say(one, f"message {number} " + "word " * 50, time=one.started + number * 10)
+        one.feed(ev.agent_delegation("Explore", "look", "started", source="hook", time=one.started + 500))
+        page.open(one.url)
+        page.until(lambda: page.shows("#thread") and "message 99" in page.text("#talk"), "the timeline")
+        page.click("#thread")  # in its middle
+        page.until(lambda: page.count("#talk .flash") == 1, "the place")
+        assert int(page.text("#talk .flash p").split()[1]) in range(45, 56)
+        assert page.shows("#talk-down")
+
+
 def test_todos_show_progress_and_every_change(page: Page) -> None:
     def todo(first: str, second: str) -> ev.Event:
         items = [{"id": "1", "content": "Plan", "status": first}, {"id": "2", "content": "Build", "status": second}]
@@ -504,7 +544,7 @@ def test_one_event_is_shown_whole(page: Page) -> None:
         page.until(lambda: "the end" in page.text("#json"), "the event")
         event = json.loads(page.text("#json"))
         assert event["type"] == "claude.message" and event["seq"] == 3
-        assert page.js("return document.querySelector('[aria-selected=true].row') !== null")
+        page.until(lambda: page.count(".row[aria-selected=true]") == 1, "its row marked")
 
 
 def fill(instance: Instance, count: int) -> None:
