@@ -307,6 +307,18 @@ def test_the_session_is_told_by_one_thread_at_a_time_and_last_the_newest() -> No
             client.sock.close()
 
 
+def test_a_session_that_fails_to_hear_it_costs_one_line_and_no_thread(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(types: frozenset[str]) -> None:
+        raise RuntimeError("a bug")
+
+    with serving() as served, served.client() as client:
+        client.greeted().subscribe("claude.screen")
+        object.__setattr__(served.backend, "demand", broken)
+        client.sock.close()
+        wait_until(lambda: not served.server._threads)
+    assert [record.message for record in caplog.records] == ["client-1: RuntimeError: a bug"]
+
+
 def test_the_count_of_clients_is_told() -> None:
     with serving() as served, served.client() as one, served.client() as two:
         one.greeted(), two.greeted()

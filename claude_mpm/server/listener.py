@@ -178,24 +178,28 @@ class Server:
     # --- a client's receiver thread ---
 
     def _visit(self, visitor: Visitor) -> None:
-        name = visitor.name
         try:
-            entered = visitor.run(
-                lambda request, trusted: self._page(visitor, request, trusted), lambda: self._enter(visitor)
-            )
-            if entered is not None:
-                self._serve(visitor, *entered)
+            try:
+                entered = visitor.run(
+                    lambda request, trusted: self._page(visitor, request, trusted), lambda: self._enter(visitor)
+                )
+                if entered is not None:
+                    self._serve(visitor, *entered)
+            finally:
+                self._leave(visitor)
         except Exception as error:
-            log.error("%s: %s: %s", name, type(error).__name__, error)
-            log.debug("%s", name, exc_info=True)
+            log.error("%s: %s: %s", visitor.name, type(error).__name__, error)
+            log.debug("%s", visitor.name, exc_info=True)
         finally:
-            visitor.sock.close()
-            with self._lock:
-                self._visitors.pop(name, None)
-                self._clients.pop(name, None)
-            self._tell_demand()
             with self._lock:
                 self._threads.discard(threading.current_thread())
+
+    def _leave(self, visitor: Visitor) -> None:
+        visitor.sock.close()
+        with self._lock:
+            self._visitors.pop(visitor.name, None)
+            self._clients.pop(visitor.name, None)
+        self._tell_demand()
 
     def _enter(self, visitor: Visitor) -> None:
         """From a visitor to a client."""
