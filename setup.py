@@ -36,7 +36,7 @@ setup(
     cmdclass={"build_py": BuildWithServedFiles},
     install_requires=["simple-websocket>=1.1", "wsproto>=1.3", "watchdog>=5", "psutil>=6"],
     extras_require={
-        "screen": ["pyghostty>=0.1.3"],
+        "screen": ["pyghostty>=0.1.3,<0.2"],
         "test": [
             "pytest>=8",
             "hypothesis>=6",

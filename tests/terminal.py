@@ -109,10 +109,8 @@ class Terminal:
         for process in started:  # some lead sessions of their own
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        os.write(self._wake, b"x")
-        self._reader.join()
-        self._close_fds()
         self._process = None
+        self.hang_up()
 
     def _close_fds(self) -> None:
         for fd in (self._master, self._slave, self._wake, self._woken):
@@ -140,6 +138,13 @@ class Terminal:
         """Another size; the program gets SIGWINCH."""
         self.rows, self.cols = rows, cols
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def hang_up(self) -> None:
+        """The window is closed: input ends, and the kernel sends SIGHUP. Idempotent."""
+        if self._wake >= 0:
+            os.write(self._wake, b"x")
+            self._reader.join()
+            self._close_fds()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program itself, not to its group."""

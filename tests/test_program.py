@@ -152,6 +152,20 @@ def test_told_to_end_it_ends_everything_and_restores_the_terminal(
         assert seen.all("session.end")[0]["signal"] == number.name
 
 
+def test_a_terminal_that_goes_leaves_claude_the_time_to_end_well(home: Path, cwd: Path, tmp_path: Path) -> None:
+    claude = script(
+        tmp_path,
+        f"trap 'sleep 0.3; echo done > {tmp_path}/end; exit 0' HUP; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done",
+    )
+    with sit(claude, home, cwd) as terminal:
+        wait_until((tmp_path / "pid").exists, "claude")
+        pid = int(wait_until((tmp_path / "pid").read_text, "its pid"))
+        terminal.hang_up()
+        wait_gone(pid)
+        wait_gone(terminal.pid)
+    assert (tmp_path / "end").exists()
+
+
 def test_a_claude_that_ignores_sigterm_is_killed(home: Path, cwd: Path, tmp_path: Path) -> None:
     claude = script(tmp_path, "trap '' TERM; stty raw -echo; echo READY; while :; do sleep 1; done")
     with sit(claude, home, cwd) as terminal:

@@ -122,6 +122,8 @@ class Child:
             self._send(signal.SIGKILL)
 
     def _terminate(self, number: int) -> None:
+        if self._kill_at is not None and number == signal.SIGHUP:
+            return  # a terminal that goes is told twice: by the end of its input, and by the signal
         if self._kill_at is not None:
             number = signal.SIGKILL  # asked twice
         else:
