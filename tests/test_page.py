@@ -258,6 +258,18 @@ def test_history_is_not_taken_for_news(page: Page, prepare: Callable[[str], None
         assert page.js("return notes.length") == 0
 
 
+def test_who_opens_the_page_while_an_instance_waits_is_told_once(page: Page, prepare: Callable[[str], None]) -> None:
+    prepare("window.already = true;" + FAKE_NOTIFICATION)
+    with instances(1) as (one,):
+        one.begin()
+        say(one, "I need to")
+        waiting(one)
+        page.open(one.url)
+        page.until(lambda: "I need to" in page.text("#talk"), "the conversation")
+        assert page.shows("#needs")
+        assert page.js("return notes.map(n => n.open)") == [True]
+
+
 # --- the connection --------------------------------------------------------------------------------------
 
 
@@ -420,7 +432,7 @@ def test_todos_show_progress_and_every_change(page: Page) -> None:
 
 def test_the_screen_is_asked_for_only_while_it_is_shown_and_has_the_cells_colours(page: Page) -> None:
     def lines(text: str) -> list[Any]:
-        return [[0, [[text, {"fg": "#ff8800", "b": True}], ["x", {"bg": 196}]]], [1, [["日", {"w": 2}], ["|", {}]]]]
+        return [[0, [[text, {"fg": "#ff8800", "b": True}], ["x", {"bg": 196}]]], [1, [["日", {"w": 2}], ["⏺⏵|", {}]]]]
 
     with instances(1) as (one,):
         one.begin()
@@ -438,6 +450,7 @@ def test_the_screen_is_asked_for_only_while_it_is_shown_and_has_the_cells_colour
         assert page.js(style, 1)[1] == "rgb(255, 0, 0)"
         widths = "const c = document.querySelector('.cell'), g = document.querySelector('#grid'); return c.getBoundingClientRect().width / (g.getBoundingClientRect().width / 20)"
         assert page.js(widths) == pytest.approx(2, abs=0.05)
+        assert page.js(widths.replace(".cell", ".cell.one")) == pytest.approx(1, abs=0.05)  # whatever font it is from
         one.feed(ev.claude_screen(20, 3, cursor, [[2, [["third", {}]]]], "title", frame=2, base=1))
         page.until(lambda: page.text("#grid > div:nth-child(3)") == "third", "the changed row")
         assert page.text("#grid > div").startswith("hellox")
