@@ -156,10 +156,10 @@ class World:
         """claude alone."""
         return [str(self.claude), *args]
 
-    def wrapped(self, *args: str, launch_method: str = "subprocess") -> list[str]:
-        """claude through claude-mpm, on a port of its choice."""
-        ours = ["--websocket", "--websocket-port", "0", "--launch-method", launch_method, "--claude", str(self.claude)]
-        return [sys.executable, "-m", "claude_mpm", *ours, "--", *args]
+    def wrapped(self, *args: str, options: Sequence[str] = ()) -> list[str]:
+        """claude through claude-mpm with these `options` of ours, as a child, on a port of its choice."""
+        ours = ["--websocket", "--websocket-port", "0", "--launch-method", "subprocess", "--claude", str(self.claude)]
+        return [sys.executable, "-m", "claude_mpm", *ours, *options, "--", *args]
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run to the end with nothing to read, as in a script."""
@@ -195,6 +195,7 @@ class World:
 
 _IDS = re.compile(
     r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(toolu|msg|req)_\w+|\bagent-[0-9a-f]{7,17}\b|\ba[0-9a-f]{16}\b"
+    r"|(?<=<local-command-stdout>)[^<]*"  # how it says goodbye is drawn by lot
 )
 _MEASURED = re.compile(
     r"(?i)time|duration|_ms$|Ms$|hash|port$|cost|usage|tokens|pid$|messagecount|digest|^tail$|^stop_reason$"
@@ -248,7 +249,8 @@ def wait_ready(terminal: Terminal) -> None:
 def say(terminal: Terminal, text: str) -> None:
     """Type a line. Enter comes apart from the text, or claude takes it for part of a paste."""
     terminal.write(text.encode())
-    terminal.wait_quiet(0.4)
+    terminal.wait_for(lambda: text in screen(terminal.output), SLOW)
+    terminal.wait_quiet(0.4, SLOW)
     terminal.write(b"\r")
 
 

