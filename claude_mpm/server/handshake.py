@@ -130,13 +130,13 @@ def admit(request: Request, config: Config, *, public: bool = False) -> bool:
     """
     host = request.header("host") or ""
     if not _host_allowed(host, config):
-        raise Refused(403, f"the Host header {host[:80]!a} is not this machine; allow it with --allow-host")
+        raise Refused(403, f"the Host header {host[:80]!a} is not this machine; allow it with --websocket-allow-host")
     trusted = _has_token(request, config.token)
     origin = request.header("origin")
     if origin == "null" and not trusted:
         raise Refused(403, "a page without an origin needs the token; open the page from this address instead")
     if origin not in (None, "null", *config.allow_origins) and not _ORIGIN.fullmatch(origin or ""):
-        raise Refused(403, f"the origin {(origin or '')[:80]!a} is not allowed; allow it with --allow-origin")
+        raise Refused(403, f"the origin {(origin or '')[:80]!a} is not allowed; allow it with --websocket-allow-origin")
     if config.token is not None and not trusted and not public:
         raise Refused(401, "the token is missing or wrong")
     return trusted
