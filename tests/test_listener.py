@@ -129,14 +129,14 @@ def test_more_clients_than_allowed_get_503_until_one_leaves() -> None:
             three.greeted()
 
 
-def test_half_of_the_descriptors_stay_free_for_watching() -> None:
+def test_most_of_few_descriptors_stay_free_for_watching() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     try:
         server = Served(Config()).server
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (server._max_clients, server._max_visitors) == (32, 16)
+    assert (server._max_clients, server._max_visitors) == (9, 3)
     server.stop()
 
 

@@ -27,6 +27,8 @@ from claude_mpm.server.subscription import Subscription
 from claude_mpm.server.visitor import Visitor
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
+CROWD_PAUSE = 0.01  # seconds; before accept() while those that were refused have not left yet
+RESERVED = 40  # descriptors; for Claude's terminal, for watching and for the modules still to be loaded
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
 log = logging.getLogger(__name__)
@@ -46,9 +48,7 @@ class Server:
         self._config = config
         self._backend = backend
         self._sockets = list(sockets)
-        half = resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2  # the other half is for watching
-        self._max_clients = min(config.limits.clients, max(half, 1)) if half > 0 else config.limits.clients
-        self._max_visitors = min(config.limits.handshakes, max(half // 2, 1)) if half > 0 else config.limits.handshakes
+        self._max_clients, self._max_visitors = _bounds(config)
         self._stopping = self._stop_end = -1  # a pipe; closing the second end makes the first readable, for all at once
         self._stopped = False
         self._listeners: list[threading.Thread] = []
@@ -118,6 +118,8 @@ class Server:
         short = False  # of descriptors; said once
         try:
             while self._stopping not in dict(poll.poll()):
+                if self._crowded() and self._pause(CROWD_PAUSE):
+                    return
                 try:
                     accepted = sock.accept()[0]
                 except BlockingIOError:
@@ -128,7 +130,7 @@ class Server:
                     if not short and error.errno != errno.ECONNABORTED:
                         log.warning("no new clients for now: %s", error)
                     short = error.errno != errno.ECONNABORTED
-                    if short and self._pause():
+                    if short and self._pause(ACCEPT_PAUSE):
                         return
                     continue
                 short = False
@@ -145,11 +147,11 @@ class Server:
         finally:
             sock.close()
 
-    def _pause(self) -> bool:
-        """Wait a moment; True when the server stops."""
+    def _pause(self, seconds: float) -> bool:
+        """Wait; True when the server stops."""
         poll = select.poll()
         poll.register(self._stopping, select.POLLIN)
-        return bool(poll.poll(ACCEPT_PAUSE * 1000))
+        return bool(poll.poll(seconds * 1000))
 
     def _receive(self, sock: socket.socket) -> None:
         """Give the socket a thread. When too many have not said what they want, the oldest has to go."""
@@ -158,7 +160,7 @@ class Server:
         with self._lock:
             self._number += 1
             name = f"client-{self._number}"
-            visitor = Visitor(name, sock, self._config, self._stopping)
+            visitor = Visitor(name, sock, self._config, self._stopping, self._crowded)
             thread = threading.Thread(target=self._visit, args=(visitor,), name=f"{name}-receiver")
             self._visitors[name] = visitor
             self._threads.add(thread)
@@ -176,6 +178,10 @@ class Server:
                 self._threads.discard(thread)
 
     # --- a client's receiver thread ---
+
+    def _crowded(self) -> bool:
+        """Whether there are more connections than are allowed for: those that were refused have to go at once."""
+        return len(self._threads) > self._max_clients + self._max_visitors
 
     def _visit(self, visitor: Visitor) -> None:
         try:
@@ -234,3 +240,13 @@ class Server:
             finally:
                 with self._lock:
                     self._demand_telling = False
+
+
+def _bounds(config: Config) -> tuple[int, int]:
+    """How many clients and how many visitors; fewer than configured where there are few descriptors."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    clients, visitors = config.limits.clients, config.limits.handshakes
+    if limit == resource.RLIM_INFINITY:
+        return clients, visitors
+    room = max(limit - RESERVED, 0) // 2  # each may have a file open besides: a page, or /proc for the status
+    return min(clients, max(room * 3 // 4, 1)), min(visitors, max(room // 4, 1))

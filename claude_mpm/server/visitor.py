@@ -22,12 +22,15 @@ log = logging.getLogger(__name__)
 class Visitor:
     """One accepted connection. run() belongs to the thread that was made for it; crowd_out() to any."""
 
-    def __init__(self, name: str, sock: socket.socket, config: Config, stopping: int) -> None:
-        """`stopping`: a descriptor that becomes readable when the server stops."""
+    def __init__(
+        self, name: str, sock: socket.socket, config: Config, stopping: int, crowded: Callable[[], bool]
+    ) -> None:
+        """`stopping`: a descriptor that becomes readable when the server stops. `crowded`: descriptors are scarce."""
         self.name = name
         self.sock = sock
         self._config = config
         self._stopping = stopping
+        self._crowded = crowded
         self._crowded_out = False
         self._deadline = time.monotonic() + config.limits.handshake_time
 
@@ -101,5 +104,5 @@ class Visitor:
                 self.sock.sendall(part)
         shut_down(self.sock, socket.SHUT_WR)
         deadline, left = time.monotonic() + self._config.limits.close_time, DISCARD_BYTES
-        while left > 0 and (data := self._receive(deadline)):
+        while left > 0 and not self._crowded() and (data := self._receive(deadline)):
             left -= len(data)
