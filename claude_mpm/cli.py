@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,6 +211,7 @@ def _launch(args: Sequence[str]) -> int:
         )
         if not config.websocket:
             run.alone(command)
+        require_libraries()
         sockets = bind_port(config)
         announce(config, sockets)
         if demo and not (os.isatty(0) and os.isatty(1)):
@@ -237,6 +239,16 @@ def _demo_world() -> Iterator[None]:
             yield
         finally:
             os.chdir(before)
+
+
+def require_libraries() -> None:
+    """UsageError when a library that watching needs is missing: better said now than found by the first client."""
+    missing = [name for name in ("simple_websocket", "wsproto", "watchdog", "psutil") if find_spec(name) is None]
+    if missing:
+        words = " ".join(name.replace("_", "-") for name in missing)
+        raise UsageError(
+            f"missing: {words}; install it with `{sys.executable} -m pip install {words}`, or run bin/claude-mpm"
+        )
 
 
 def bind_port(config: Config) -> list[socket.socket]:

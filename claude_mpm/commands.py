@@ -107,6 +107,7 @@ def _attach(args: Sequence[str]) -> int:
     config = cli.server_config(chosen, os.environ)
     from claude_mpm import run
 
+    cli.require_libraries()
     command = run.attached_command(chosen.pid)
     sockets = cli.bind_port(config)
     cli.announce(config, sockets)

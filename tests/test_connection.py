@@ -50,6 +50,18 @@ def test_a_client_that_does_not_subscribe_gets_nothing_more() -> None:
         assert client.ask("ping")["type"] == "pong"
 
 
+def test_a_command_sent_behind_a_replay_is_answered_when_it_ends_though_nothing_else_happens() -> None:
+    with serving() as served:
+        errors(served, 3)
+        for _ in range(20):  # where the command arrives in the replay is not ours to choose
+            with served.client() as client:
+                client.greeted()
+                client.send({"command": "subscribe", "channels": ["*"], "since": 0})
+                client.send({"command": "ping"})
+                kinds = [client.next()["type"] for _ in range(5)]
+                assert kinds == ["subscribed", *["system.error"] * 3, "pong"]
+
+
 def test_a_subscriber_gets_what_happens_in_order_and_as_it_is() -> None:
     with serving() as served, served.client() as client:
         client.greeted().subscribe("*")

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -444,3 +445,13 @@ def test_settings_we_do_not_understand_cost_the_hooks_and_nothing_else(
         terminal.wait_for(b"--settings {broken")
         terminal.write(b"\r")
         assert terminal.wait() == 0
+
+
+def test_a_missing_library_is_said_before_claude_starts(home: Path, cwd: Path, tmp_path: Path) -> None:
+    claude = script(tmp_path, f"touch {tmp_path}/started")
+    args = [sys.executable, "-S", "-m", "claude_mpm", "--websocket", "--claude", str(claude)]  # -S: no site-packages
+    done = subprocess.run(args, env=environment(home), cwd=cwd, capture_output=True, timeout=TIMEOUT * 3)
+    assert done.returncode == 2
+    assert b"wsproto" in done.stderr and b"pip install" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+    assert not (tmp_path / "started").exists()

@@ -176,7 +176,7 @@ class Connection:
                     self._write(out)
                     if self._caught_up:
                         time.sleep(BATCH_PAUSE)
-                elif self._last_seq is None:
+                elif self._last_seq is None and not self._commands:  # a replay that just ended held them back
                     self._subscription.wait()
             if not self._gone:
                 self._say_goodbye()
