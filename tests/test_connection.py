@@ -50,16 +50,15 @@ def test_a_client_that_does_not_subscribe_gets_nothing_more() -> None:
         assert client.ask("ping")["type"] == "pong"
 
 
-def test_a_command_sent_behind_a_replay_is_answered_when_it_ends_though_nothing_else_happens() -> None:
+def test_commands_of_one_packet_behind_a_replay_are_answered_when_it_ends() -> None:
+    subscribe = b'{"command":"subscribe","channels":["*"],"since":0}'
     with serving() as served:
         errors(served, 3)
-        for _ in range(20):  # where the command arrives in the replay is not ours to choose
-            with served.client() as client:
-                client.greeted()
-                client.send({"command": "subscribe", "channels": ["*"], "since": 0})
-                client.send({"command": "ping"})
-                kinds = [client.next()["type"] for _ in range(5)]
-                assert kinds == ["subscribed", *["system.error"] * 3, "pong"]
+        with served.client() as client:
+            client.greeted()
+            client.sock.sendall(frame(TEXT, subscribe) + frame(TEXT, b'{"command":"ping"}'))
+            kinds = [client.next()["type"] for _ in range(5)]
+            assert kinds == ["subscribed", *["system.error"] * 3, "pong"]
 
 
 def test_a_subscriber_gets_what_happens_in_order_and_as_it_is() -> None:
