@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import termios
 from pathlib import Path
 
@@ -85,6 +86,24 @@ def test_the_page_opened_from_disk_ends_on_the_served_one_and_its_todos_move(hom
                 return len({words for text in shown for words in re.findall(r"\d+/\d+", text)}) >= 3
 
             tab.until(moved, "three states of the todo list on the card")
+            assert tab.errors() == []
+    finally:
+        tab.driver.quit()
+
+
+@pytest.mark.browser
+def test_three_demos_are_three_cards_and_the_one_that_waits_is_on_top(home: Path, tmp_path: Path) -> None:
+    tab = page.start_browser(tmp_path / "profile")
+    try:
+        with demo(home, speed=4) as one, demo(home, speed=4) as two, demo(home, speed=2) as three:
+            ports = {port_of(one), port_of(two), port_of(three)}
+            tab.open(f"http://localhost:{port_of(three)}/")
+            tab.until(lambda: tab.count(".card") == len(ports) == 3, "a card for each")
+            tab.until(lambda: "permission" in tab.text(".card"), "the card of one that waits, on top")
+            tab.until(lambda: tab.driver.title.startswith("("), "the title to call")
+            one.signal(signal.SIGTERM)
+            assert one.wait() == 143
+            tab.until(lambda: "exit code 143" in tab.text("body"), "a word on how it ended")
             assert tab.errors() == []
     finally:
         tab.driver.quit()
