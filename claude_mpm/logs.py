@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import queue
@@ -79,3 +80,8 @@ class _File(logging.handlers.RotatingFileHandler):
         if not self._told:
             self._told = True
             self._on_trouble(f"The log file {self.baseFilename} cannot be written")
+
+    def close(self) -> None:
+        """As the parent's; what a full disk did not take is lost, and was said."""
+        with contextlib.suppress(OSError):
+            super().close()

@@ -186,7 +186,6 @@ def test_few_descriptors_cost_clients_but_neither_claude_nor_the_server_for_long
     assert lines.count("no new clients for now") <= 2
 
 
-@pytest.mark.xfail(strict=True, reason="closing a log file on a full disk loses Claude's exit code")
 def test_a_full_disk_for_the_log_costs_one_warning(home: Path, cwd: Path, watch: Callable[[int], Watcher]) -> None:
     sockets = bind(None, 0)
     port = sockets[0].getsockname()[1]
@@ -206,7 +205,6 @@ def test_a_full_disk_for_the_log_costs_one_warning(home: Path, cwd: Path, watch:
     assert [(e["component"], e["severity"]) for e in seen.all("system.error")] == [("log", "warning")]
 
 
-@pytest.mark.xfail(strict=True, reason="closing a log file on a full disk loses Claude's exit code")
 def test_where_nothing_can_be_written_the_session_goes_on(home: Path, cwd: Path) -> None:
     with session(home, cwd, before="ulimit -f 0") as (terminal, port):
         wait_until(lambda: served(port), "the server")
