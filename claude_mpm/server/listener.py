@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import logging
 import os
@@ -29,6 +31,8 @@ from claude_mpm.server.visitor import Visitor
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
 CROWD_PAUSE = 0.01  # seconds; before accept() while those that were refused have not left yet
 RESERVED = 40  # descriptors; for Claude's terminal, for watching and for the modules still to be loaded
+HEAPS = 2  # glibc's malloc gives each thread one of its own, up to eight a core
+_M_ARENA_MAX = -8  # malloc.h
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
 log = logging.getLogger(__name__)
@@ -62,6 +66,7 @@ class Server:
 
     def start(self) -> None:
         """Begin to accept."""
+        _share_heaps()
         self._stopping, self._stop_end = os.pipe()
         for sock in self._sockets:
             family = "ipv6" if sock.family == socket.AF_INET6 else "ipv4"
@@ -250,3 +255,12 @@ def _bounds(config: Config) -> tuple[int, int]:
         return clients, visitors
     room = max(limit - RESERVED, 0) // 2  # each may have a file open besides: a page, or /proc for the status
     return min(clients, max(room * 3 // 4, 1)), min(visitors, max(room // 4, 1))
+
+
+def _share_heaps() -> None:
+    """Threads of clients that come and go leave their heaps half empty.
+
+    Measured with 20 of them coming and going, 200 events/s: 3 to 5 MiB more every 10 minutes; with two heaps, none.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
