@@ -297,6 +297,7 @@ def _system_observer() -> BaseObserver:
     """
     from watchdog.observers import Observer
 
+    importlib.import_module("watchdog.observers.polling")  # needed when descriptors ran out: too late to load it then
     logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
     for module, grouper in MOVE_GROUPERS:
         with suppress(ImportError, AttributeError):
