@@ -20,8 +20,8 @@ def open_page(url: str, token: str | None) -> str | None:
     if type(browser) is webbrowser.GenericBrowser:  # lynx and the like would take the terminal Claude is about to use
         return sentence
     # Through a shell that leaves at once: a browser is no child of ours (or of the claude we become), and what it says
-    # does not land in Claude's terminal.
-    script = '"$0" -m webbrowser "$1" </dev/null >/dev/null 2>&1 &'
+    # does not land in Claude's terminal. -I: a webbrowser.py in the project's directory is not ours to run.
+    script = '"$0" -I -m webbrowser "$1" </dev/null >/dev/null 2>&1 &'
     try:
         subprocess.run(["sh", "-c", script, sys.executable, f"{url}#token={token}" if token else url], check=True)
     except (OSError, subprocess.CalledProcessError):

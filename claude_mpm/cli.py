@@ -55,20 +55,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args and args[0] in COMMANDS:
             from claude_mpm import commands
 
-            return commands.run(args[0], args[1:])
-        return _launch(args)
+            code = commands.run(args[0], args[1:])
+        else:
+            code = _launch(args)
+        sys.stdout.flush()  # here, where a failure is one line
+        return code
     except ClaudeMpmError as error:
         _say(f"claude-mpm: {error}")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # our reader left (`| head`)
+        _forget_stdout()
+        return 141
     except Exception as error:  # a defect of ours: still one line, the rest is in the log
         log.exception("unexpected")
         _say(f"claude-mpm: internal error: {type(error).__name__}: {error}; please report it")
+        _forget_stdout()
         return 1
-    except BrokenPipeError:  # our reader left (`| head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+
+
+def _forget_stdout() -> None:
+    """What is still buffered goes nowhere: the interpreter would complain of it at its end."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
 
 
 def _say(line: str) -> None:

@@ -34,9 +34,9 @@ def file_log(path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> I
         yield
     finally:
         root.removeHandler(handler)
-        writer.stop()
-        for target in writer.handlers:
-            target.close()
+        if writer.stop():
+            for target in writer.handlers:
+                target.close()
 
 
 class _Writer(logging.handlers.QueueListener):
@@ -49,17 +49,16 @@ class _Writer(logging.handlers.QueueListener):
         assert self._thread is not None
         self._thread.name = "log-writer"
 
-    def stop(self) -> None:
-        """As the parent's, but waits a second at most for a disk that hangs."""
-        thread = self._thread
-        if thread is None:
-            return
+    def stop(self) -> bool:  # type: ignore[override]
+        """As the parent's, but waits a second at most for a disk that hangs: then False, and its file is left alone."""
+        thread, self._thread = self._thread, None
+        assert thread is not None
         try:
             self.enqueue_sentinel()
         except queue.Full:
-            return
+            return False
         thread.join(1.0)
-        self._thread = None
+        return not thread.is_alive()
 
 
 class _File(logging.handlers.RotatingFileHandler):

@@ -69,9 +69,8 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
         with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
             session.claude_running(child.pid)
             exit_status = child.run()
-            if on_terminal:
-                terminal.restore()
             session.finish(exit_status, _reason(exit_status.code, exit_status.signal))
+            child.close()
         return exit_status.shell_code
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,6 +18,10 @@ from claude_mpm.launch.signals import Signals
 
 log = logging.getLogger(__name__)
 
+READ_SIZE = 65536
+AFTER_END = (
+    1024 * 1024
+)  # bytes; more than a pipe or a PTY holds: what comes beyond, after Claude's end, is not Claude's
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # told to end: pass it on, then see to it
 
 
@@ -35,6 +40,20 @@ class OutputSink(Protocol):
 
     @property
     def deadline(self) -> float | None: ...
+
+
+class OutputReader(Protocol):
+    """A thread that passes on one of Claude's streams."""
+
+    @property
+    def done(self) -> bool:
+        """All has been passed on; set before Signals.wake()."""
+
+    def claude_ended(self) -> None:
+        """Pass on what is left, then end: within drain_time, but for the user's own terminal or pipe."""
+
+    def join(self) -> None:
+        """When done: free what it holds."""
 
 
 SinkFor = Callable[[Literal["stdout", "stderr"]], OutputSink]
@@ -85,6 +104,8 @@ class Child:
         self._exit: Exit | None = None
         self._stop_asked = False
         self._kill_at: float | None = None
+        self._leave = False  # told to end: nobody waits any more for a terminal or pipe that takes nothing
+        self._readers: Sequence[OutputReader] = ()
 
     @property
     def pid(self) -> int:
@@ -96,8 +117,39 @@ class Child:
         self._stop_asked = True
         self._signals.wake()
 
+    def close(self) -> None:
+        """After run(): wait until the user's terminal or pipe has taken the last byte, or until we are told to end.
+
+        A terminal that takes nothing (held, or a stalled connection) keeps us here as it keeps `cat`; its reader thread
+        is then left behind, blocked.
+        """
+        self._drain(None)
+
+    def _drain(self, deadline: float | None) -> None:
+        """Wait until the readers are done; no longer than `deadline` (monotonic) nor after a signal to end."""
+        while self._readers and not self._leave:
+            if all(reader.done for reader in self._readers):
+                for reader in self._readers:
+                    reader.join()
+                self._readers = ()
+                self._drained()
+                return
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            select.select([self._signals.fd], [], [], left)
+            self._leave = bool(self._signals.read() & {*FORWARDED, signal.SIGINT})
+        if deadline is not None and self._kill_at is not None:
+            self._leave = True
+
+    def _drained(self) -> None:
+        """The readers are done: nothing uses Claude's side any more."""
+        raise NotImplementedError
+
     def _timeout(self) -> float | None:
         """How long the main loop may sleep."""
+        if self._signals.pending():  # seen already, while we waited for the terminal
+            return 0.0
         return None if self._kill_at is None else max(self._kill_at - time.monotonic(), 0.0)
 
     def _handle_signals(self) -> None:
@@ -115,7 +167,9 @@ class Child:
             self._resized()
         stopped = self._reap()
         if signal.SIGTSTP in numbers and not stopped and self._exit is None:
-            self._suspend()
+            self._suspend(stopped=False)
+        if signal.SIGCONT in numbers and self._exit is None:
+            self._continued()
         if self._kill_at is not None and time.monotonic() >= self._kill_at and self._exit is None:
             log.warning("claude (%d) did not end in %g s; killed", self.pid, self._limits.terminate_time)
             self._kill_at = None
@@ -142,7 +196,7 @@ class Child:
         for status in self._statuses():
             if os.WIFSTOPPED(status):
                 stopped = True
-                self._suspend()
+                self._suspend(stopped=True)
                 continue
             self._exit = Exit.from_status(status)
             if self._kill_at is not None:
@@ -157,9 +211,12 @@ class Child:
         """SIGINT came to us."""
         raise NotImplementedError
 
-    def _suspend(self) -> None:
-        """Claude stopped itself, or we were told to (SIGTSTP). Returns when we run again."""
+    def _suspend(self, stopped: bool) -> None:
+        """Claude `stopped` itself, or we were told to (SIGTSTP). Returns when we run again."""
         raise NotImplementedError
+
+    def _continued(self) -> None:
+        """We were stopped, perhaps by a signal nobody can catch, and run again."""
 
     def _resized(self) -> None:
         """SIGWINCH came."""

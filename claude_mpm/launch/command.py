@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from claude_mpm.errors import ClaudeNotFound
+from claude_mpm.errors import ClaudeNotFound, LaunchFailed, UsageError
 
 # What a Claude session leaves to its children. Inherited by a claude started from inside a session they make 2.1.330
 # write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
@@ -70,15 +70,20 @@ class Command:
     def config_dir(self) -> Path:
         """Where this claude keeps its files (CLAUDE_CONFIG_DIR, else ~/.claude)."""
         chosen = self.env.get("CLAUDE_CONFIG_DIR")
-        return self.cwd / chosen if chosen else Path(self.env.get("HOME") or Path.home()) / ".claude"
+        return self.cwd / chosen if chosen else self.cwd / (self.env.get("HOME") or Path.home()) / ".claude"
 
 
 def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_id: str | None = None) -> Command:
     """The command for `claude` (a name on PATH or a path) with the user's `args`.
 
     Raises:
-        ClaudeNotFound: with what to do about it.
+        ClaudeNotFound, LaunchFailed: as find().
+        UsageError: the directory we are in has been deleted.
     """
+    try:
+        cwd = Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current directory no longer exists; change to another first") from None
     names = _options(args)
     short = _short_flags(args)
     is_session = not _subcommand(args) and not names & {"--version", "--help"} and not short & set("vh")
@@ -89,7 +94,7 @@ def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_
     executable = find(claude, environ)
     argv = (executable, *(("--session-id", own_id) if own_id else ()), *args)
     print_mode = bool(names & {"--print"} or "p" in short)
-    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session)
+    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session, cwd)
 
 
 def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
@@ -109,8 +114,13 @@ def find(claude: str, environ: Mapping[str, str]) -> str:
 
     Raises:
         ClaudeNotFound: with what to do about it.
+        LaunchFailed: there is something at that path, but nothing that can be started.
     """
-    found = shutil.which(os.path.expanduser(claude), path=environ.get("PATH", os.defpath))
+    claude = os.path.expanduser(claude)
+    found = shutil.which(claude, path=environ.get("PATH", os.defpath))
+    if found is None and os.sep in claude and os.path.exists(claude):
+        kind = "a directory" if os.path.isdir(claude) else "not executable"
+        raise LaunchFailed(f"{claude} is {kind}; name claude itself with --claude PATH")
     if found is None:
         where = f" at {claude}" if os.sep in claude else " on PATH" if claude == "claude" else f" ({claude}, on PATH)"
         raise ClaudeNotFound(NOT_FOUND.format(where=where))

@@ -45,8 +45,8 @@ def spawn(command: Command, slave: int) -> Job:
     Raises:
         LaunchFailed: the system refused.
     """
-    status_fd, leader_write = os.pipe2(os.O_CLOEXEC)
-    failed_read, failed_write = os.pipe2(os.O_CLOEXEC)  # closed by a successful exec
+    status_fd, leader_write = os.pipe()
+    failed_read, failed_write = os.pipe()  # closed by a successful exec
     leader = os.fork()
     if leader == 0:
         _lead(command, slave, leader_write, failed_write)
@@ -73,7 +73,7 @@ def _lead(command: Command, slave: int, status_fd: int, failed_fd: int) -> NoRet
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
-        for fd in (0, 1, 2):
+        for fd in (0, 1, 2) if os.isatty(2) else (0, 1):  # `2>file` stays the user's
             os.dup2(slave, fd)
         inherited = {n for n in (signal.SIGHUP,) if signal.getsignal(n) is signal.SIG_IGN}
         pid = os.fork()
@@ -82,6 +82,7 @@ def _lead(command: Command, slave: int, status_fd: int, failed_fd: int) -> NoRet
         os.close(failed_fd)
         with contextlib.suppress(OSError):
             os.setpgid(pid, pid)  # here and there: whoever comes first
+        os.dup2(slave, 2)
         _close_others(status_fd)
         os.write(status_fd, _WORD.pack(pid))
         while True:
@@ -114,6 +115,11 @@ def _become(command: Command, failed_fd: int, ignored: set[signal.Signals]) -> N
 
 def _close_others(keep: int) -> None:
     """The leader holds nothing but the terminal and the status pipe: no port, no file, no pipe of ours."""
-    limit = min(os.sysconf("SC_OPEN_MAX"), 65536)
     os.closerange(3, keep)
-    os.closerange(keep + 1, limit)
+    os.closerange(keep + 1, open_max())
+
+
+def open_max() -> int:
+    """A bound of the descriptors a process of ours may have open; systems that know none say -1."""
+    limit = os.sysconf("SC_OPEN_MAX")
+    return limit if 0 < limit < 65536 else 65536

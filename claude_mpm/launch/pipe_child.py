@@ -13,14 +13,12 @@ import time
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.child import Child, Exit, OutputSink, SinkFor
+from claude_mpm.launch.child import AFTER_END, READ_SIZE, Child, Exit, OutputSink, SinkFor
 from claude_mpm.launch.command import Command
-from claude_mpm.launch.signals import Signals
+from claude_mpm.launch.signals import Signals, suspend_job
 from claude_mpm.launch.terminal import write_all
 
 log = logging.getLogger(__name__)
-
-READ_SIZE = 65536
 
 
 class PipeChild(Child):
@@ -32,7 +30,6 @@ class PipeChild(Child):
         super().__init__(command, signals, limits, kill_tree)  # type: ignore[arg-type]
         self._sink_for = sink_for
         self._process: subprocess.Popen[bytes] | None = None
-        self._copiers: list[_Copier] = []
 
     def spawn(self) -> None:
         """Start Claude; LaunchFailed when the system refuses."""
@@ -44,6 +41,7 @@ class PipeChild(Child):
                 bufsize=0,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                close_fds=False,  # the user's own (`--mcp-config <(...)`) are Claude's too; ours close on exec
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -51,25 +49,29 @@ class PipeChild(Child):
         assert process.stdout is not None and process.stderr is not None
         self._process = process
         self._pid = process.pid
-        self._copiers = [
-            _Copier("stdout-reader", process.stdout.fileno(), 1, self._sink_for("stdout")),
-            _Copier("stderr-reader", process.stderr.fileno(), 2, self._sink_for("stderr")),
+        drain_time = self._limits.drain_time
+        copiers = [
+            _Copier("stdout-reader", process.stdout.fileno(), 1, self._sink_for("stdout"), drain_time, self._signals),
+            _Copier("stderr-reader", process.stderr.fileno(), 2, self._sink_for("stderr"), drain_time, self._signals),
         ]
-        for copier in self._copiers:
+        self._readers = copiers
+        for copier in copiers:
             copier.start()
 
     def run(self) -> Exit:
-        """Wait for Claude's end; everything it wrote has been passed on when this returns."""
+        """Wait for Claude's end, and a moment for what it wrote last to be passed on. Then close()."""
         while self._exit is None:
             select.select([self._signals.fd], [], [], self._timeout())
             self._handle_signals()
-        deadline = time.monotonic() + self._limits.drain_time
-        for copier in self._copiers:
-            copier.finish(deadline)
+        for copier in self._readers:
+            copier.claude_ended()
+        self._drain(time.monotonic() + self._limits.drain_time + 0.1)
+        return self._exit
+
+    def _drained(self) -> None:
         assert self._process is not None and self._process.stdout is not None and self._process.stderr is not None
         self._process.stdout.close()
         self._process.stderr.close()
-        return self._exit
 
     def interrupt(self) -> None:
         """SIGINT to Claude. Any thread."""
@@ -86,35 +88,51 @@ class PipeChild(Child):
 
     def _interrupt(self) -> None:
         """Ctrl-C at the terminal went to the whole foreground group, so Claude has it; a `kill -INT` did not."""
-        try:
-            typed = os.tcgetpgrp(2) == os.getpgrp()
-        except OSError:
-            typed = False
-        if not typed:
+        if not _in_foreground():
             self._send(signal.SIGINT)
 
-    def _suspend(self) -> None:
-        os.kill(os.getpid(), signal.SIGSTOP)
+    def _suspend(self, stopped: bool) -> None:
+        suspend_job()
         self._send(signal.SIGCONT)
+
+
+def _in_foreground() -> bool:
+    """Whether the keyboard's signals go to our process group."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:  # we have none
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
 
 
 class _Copier:
     """Thread: reads one pipe of Claude's, writes to our own stream, then hands on what passed."""
 
-    def __init__(self, name: str, from_fd: int, to_fd: int, sink: OutputSink) -> None:
+    def __init__(
+        self, name: str, from_fd: int, to_fd: int, sink: OutputSink, drain_time: float, signals: Signals
+    ) -> None:
         self._from = from_fd
         self._to = to_fd
         self._sink = sink
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
+        self._drain_time = drain_time
+        self._signals = signals
+        self.done = False
+        self._wake_read, self._wake_write = os.pipe()
         self._thread = threading.Thread(target=self._run, name=name)
 
     def start(self) -> None:
         self._thread.start()
 
-    def finish(self, deadline: float) -> None:
-        """After Claude's end: wait for the last byte, but not for a grandchild that keeps the pipe open."""
-        self._thread.join(max(deadline - time.monotonic(), 0.05))
+    def claude_ended(self) -> None:
+        """Pass on what is left, but do not wait long for a grandchild that keeps the pipe open."""
         os.write(self._wake_write, b"x")
+
+    def join(self) -> None:
         self._thread.join()
         os.close(self._wake_read)
         os.close(self._wake_write)
@@ -126,17 +144,26 @@ class _Copier:
             log.exception("%s failed", self._thread.name)
         finally:
             self._sink.finish()
+            self.done = True
+            self._signals.wake()
 
     def _copy(self) -> None:
-        reading = True
-        while reading:
-            deadline = self._sink.deadline
+        until: float | None = None  # set when Claude has ended
+        left = AFTER_END
+        while left > 0:
+            deadline = self._sink.deadline if until is None else until
             timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            ready, _, _ = select.select([self._from, self._wake_read], [], [], timeout)
+            fds = [self._from, self._wake_read] if until is None else [self._from]
+            ready, _, _ = select.select(fds, [], [], timeout)
             if self._from in ready:
-                reading = self._pass_on(os.read(self._from, READ_SIZE))
-            elif ready:
-                return
+                data = os.read(self._from, READ_SIZE)
+                left -= len(data) if until is not None else 0
+                if not self._pass_on(data):
+                    return
+            elif until is not None:
+                return  # a grandchild has the pipe, and says nothing
+            if self._wake_read in ready:
+                until = time.monotonic() + self._drain_time
             self._sink.tick()
 
     def _pass_on(self, data: bytes) -> bool:

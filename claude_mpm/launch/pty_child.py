@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import logging
 import os
 import select
 import signal
@@ -14,18 +12,15 @@ import time
 from collections.abc import Callable
 
 from claude_mpm.config import Limits
-from claude_mpm.errors import ClaudeMpmError
-from claude_mpm.launch.child import Child, Exit, OutputSink
+from claude_mpm.errors import ClaudeMpmError, LaunchFailed
+from claude_mpm.launch.child import FORWARDED, READ_SIZE, Child, Exit, OutputSink
 from claude_mpm.launch.command import Command
 from claude_mpm.launch.job import Job, spawn
-from claude_mpm.launch.signals import Signals
-from claude_mpm.launch.terminal import ModeTracker, Terminal, Winsize, rows_and_cols, set_winsize, winsize, write_all
+from claude_mpm.launch.pty_reader import PtyReader
+from claude_mpm.launch.signals import Signals, suspend_job
+from claude_mpm.launch.terminal import Terminal, Winsize, rows_and_cols, set_winsize, winsize
 
-log = logging.getLogger(__name__)
-
-READ_SIZE = 65536
 INPUT_WAITING = 65536  # bytes of send_input kept for Claude; more is refused
-LAG_TIME = 0.05  # seconds; what was written to a PTY shows at its other end a moment later
 SETTLE_TIME = 0.2  # seconds; Claude's last words to the terminal before it stops itself
 
 
@@ -51,15 +46,23 @@ class PtyChild(Child):
         self._on_resize = on_resize
         self._master = -1
         self._job: Job | None = None
-        self._reader: _Reader | None = None
+        self._reader: PtyReader | None = None
         self._to_claude = bytearray()  # read from the user or a client, not yet taken by Claude
         self._from_clients: list[bytes] = []
         self._clients_lock = threading.Lock()
         self._asked_size: Winsize | None = None
+        self._stops_of_ours = 0  # SIGSTOPs we sent that the leader will tell of
 
     def spawn(self) -> None:
-        """Start Claude; LaunchFailed when the system refuses. The user's terminal is raw from here on."""
-        self._master, slave = os.openpty()
+        """Start Claude; LaunchFailed when the system refuses. The user's terminal is raw from here on.
+
+        In the background (`&`) it waits for `fg` first: until then the terminal has the shell's settings.
+        """
+        ours = self._terminal.claim(self._told_to_end)
+        try:
+            self._master, slave = os.openpty()
+        except OSError as error:
+            raise LaunchFailed(f"there is no terminal left for Claude: {error.strerror or error}") from None
         try:
             attributes = self._terminal.attributes()
             if attributes is not None:
@@ -67,6 +70,9 @@ class PtyChild(Child):
             size = self._terminal.winsize()
             set_winsize(slave, size)
             self._job = spawn(self._command, slave)
+        except OSError as error:
+            os.close(self._master)
+            raise LaunchFailed(f"{self._command.executable} cannot be started: {error.strerror or error}") from None
         except BaseException:
             os.close(self._master)
             raise
@@ -74,13 +80,17 @@ class PtyChild(Child):
             os.close(slave)
         self._pid = self._job.pid
         os.set_blocking(self._master, False)
-        self._terminal.raw()
+        if ours:
+            self._terminal.raw()
         self._on_resize(*rows_and_cols(size))
-        self._reader = _Reader(self._master, self._terminal.out_fd, self._sink)
+        self._reader = PtyReader(
+            self._master, self._terminal.out_fd, self._sink, self._limits.drain_time, self._signals
+        )
+        self._readers = [self._reader]
         self._reader.start()
 
     def run(self) -> Exit:
-        """Copy keys until Claude ends; its output has been passed on to the last byte when this returns."""
+        """Copy keys until Claude ends, and give what it wrote last a moment to be passed on. Then close()."""
         keys = True
         assert self._job is not None
         while self._exit is None:
@@ -96,11 +106,20 @@ class PtyChild(Child):
                 keys = self._read_keys()
             self._handle_signals()
         assert self._reader is not None
-        self._reader.finish(time.monotonic() + self._limits.drain_time)
-        os.close(self._master)
         os.close(self._job.status_fd)
         os.waitpid(self._job.leader, 0)
+        self._reader.claude_ended()
+        self._drain(time.monotonic() + self._limits.drain_time + 0.1)
         return self._exit
+
+    def close(self) -> None:
+        if self._readers:
+            self._terminal.restore()  # Ctrl-C is a signal again, and Ctrl-Q works
+        super().close()
+
+    def _drained(self) -> None:
+        os.close(self._master)
+        self._terminal.restore()
 
     # --- asked for by clients, any thread ---
 
@@ -160,7 +179,19 @@ class PtyChild(Child):
         assert self._job is not None
         if not select.select([self._job.status_fd], [], [], 0)[0]:
             return []
-        return self._job.read_status() or [signal.SIGKILL]  # the leader was killed: the kernel hung up on Claude
+        statuses = self._job.read_status()
+        if not statuses:  # the leader was killed, so nobody can tell us of Claude, and it has lost its terminal
+            self._kill_tree(0)
+            self._send(signal.SIGKILL)
+            self._kill_tree(signal.SIGKILL)
+            return [signal.SIGKILL]
+        return [status for status in statuses if not self._is_our_stop(status)]
+
+    def _is_our_stop(self, status: int) -> bool:
+        if self._stops_of_ours and os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGSTOP:
+            self._stops_of_ours -= 1
+            return True
+        return False
 
     def _interrupt(self) -> None:
         """Not a signal to Claude: a key, so that it means what Ctrl-C means there."""
@@ -174,105 +205,26 @@ class PtyChild(Child):
             set_winsize(self._master, size)
             self._on_resize(*rows_and_cols(size))
 
-    def _suspend(self) -> None:
+    def _suspend(self, stopped: bool) -> None:
         """Give the shell a sane terminal, stop, and when continued take everything up again."""
         assert self._reader is not None
         self._reader.settle(SETTLE_TIME)
         self._terminal.restore()
-        self._send_group(signal.SIGSTOP)  # when it was us who were told to stop
-        os.kill(os.getpid(), signal.SIGSTOP)
-        self._terminal.raw()
-        self._resized()
+        if not stopped:
+            self._stops_of_ours += 1
+            self._send_group(signal.SIGSTOP)
+        suspend_job()
+        self._continued()
         self._send_group(signal.SIGCONT)
+
+    def _continued(self) -> None:
+        if self._terminal.claim(self._told_to_end):
+            self._terminal.raw()
+            self._resized()
+
+    def _told_to_end(self) -> bool:
+        return self._kill_at is not None or not self._signals.pending().isdisjoint(FORWARDED)
 
     def _send_group(self, number: int) -> None:
         with contextlib.suppress(OSError):
             os.killpg(self.pid, number)
-
-
-class _Reader:
-    """Thread `pty-reader`: Claude's bytes to the user's terminal first, then to the sink."""
-
-    def __init__(self, master: int, out_fd: int, sink: OutputSink) -> None:
-        self._master = master
-        self._out = out_fd
-        self._sink = sink
-        self._modes = ModeTracker()
-        self._wake_read, self._wake_write = os.pipe2(os.O_CLOEXEC)
-        self._quiet = threading.Event()  # nothing is there to read at the moment
-        self._thread = threading.Thread(target=self._run, name="pty-reader")
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def settle(self, timeout: float) -> None:
-        """Wait until what Claude wrote so far is on the terminal."""
-        self._quiet.clear()
-        os.write(self._wake_write, b"s")
-        self._quiet.wait(timeout)
-
-    def finish(self, deadline: float) -> None:
-        """After Claude's end: pass on the last byte, but do not wait for a grandchild that keeps the PTY open.
-
-        Then switch off in the user's terminal what Claude left on.
-        """
-        os.write(self._wake_write, b"f")
-        self._thread.join(max(deadline - time.monotonic(), 0.05))
-        if self._thread.is_alive():  # somebody still writes to the PTY
-            os.write(self._wake_write, b"q")
-            self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-        self._write(self._modes.undo())
-
-    def _run(self) -> None:
-        try:
-            self._copy()
-        except Exception:
-            log.exception("pty-reader failed")
-        finally:
-            self._quiet.set()
-            self._sink.finish()
-
-    def _copy(self) -> None:
-        ending = False
-        while True:
-            deadline = self._sink.deadline
-            timeout = LAG_TIME if ending else None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            ready, _, _ = select.select([self._master, self._wake_read], [], [], timeout)
-            if self._master in ready and not self._read():
-                return
-            if self._wake_read in ready:
-                asked = os.read(self._wake_read, 64)
-                if b"q" in asked:
-                    return
-                ending = ending or b"f" in asked
-            if self._master not in ready:
-                self._quiet.set()
-                if ending and not ready:
-                    return  # Claude is dead and nothing is left in the PTY
-            self._sink.tick()
-
-    def _read(self) -> bool:
-        """Copy what is there. False at the end (EIO: the last process closed the terminal)."""
-        try:
-            data = os.read(self._master, READ_SIZE)
-        except BlockingIOError:
-            return True
-        except OSError as error:
-            if error.errno != errno.EIO:
-                log.warning("Claude's terminal cannot be read: %s", error.strerror)
-            return False
-        if data:
-            self._write(data)
-            self._modes.feed(data)
-            self._sink.feed(data)
-        return bool(data)
-
-    def _write(self, data: bytes) -> None:
-        if self._out < 0 or not data:
-            return
-        try:
-            write_all(self._out, data)
-        except OSError:  # the user's terminal is gone: SIGHUP is on its way, Claude goes on until then
-            self._out = -1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Collection
 from typing import NoReturn
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.launch.command import Command
+from claude_mpm.launch.job import open_max
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +21,15 @@ def fork_sidecar(run: Callable[[int], None], keep: Collection[int]) -> int:
     The sidecar has a session of its own, no terminal and none of our descriptors but `keep`; it is no child of ours,
     so Claude never has to collect it. `report_fd` gives EOF when Claude has been started, else the reason why not.
     Must be called while no other thread runs.
+
+    Raises:
+        LaunchFailed: the system has no process or descriptor left.
     """
-    report, to_sidecar = os.pipe2(os.O_CLOEXEC)
-    middle = os.fork()
+    try:
+        report, to_sidecar = os.pipe()
+        middle = os.fork()
+    except OSError as error:  # no process left, or no descriptor: no claude could start either
+        raise LaunchFailed(f"the sidecar cannot be started: {error.strerror or error}") from None
     if middle == 0:
         try:
             os.setsid()
@@ -43,6 +51,8 @@ def become(command: Command, report_fd: int | None = None) -> NoReturn:
     Raises:
         LaunchFailed: the system refused; the sidecar was told.
     """
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; Claude should not inherit that
+        signal.signal(number, signal.SIG_DFL)
     try:
         os.execve(command.executable, command.argv, dict(command.env))
     except OSError as error:
@@ -72,4 +82,4 @@ def _detach(keep: set[int]) -> None:
     for fd in sorted(keep):
         os.closerange(last + 1, fd)
         last = fd
-    os.closerange(last + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)
+    os.closerange(last + 1, open_max())

@@ -22,11 +22,14 @@ class Signals:
     def __init__(self) -> None:
         self.fd = -1
         self._write_fd = -1
+        self._came: set[int] = set()
         self._previous: dict[int, object] = {}
         self._previous_wakeup = -1
 
     def __enter__(self) -> Signals:
-        self.fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.fd, self._write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        os.set_blocking(self._write_fd, False)
         self._previous_wakeup = signal.set_wakeup_fd(self._write_fd, warn_on_full_buffer=False)
         for number in HANDLED:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -50,12 +53,31 @@ class Signals:
                 os.write(self._write_fd, bytes([WAKE]))
 
     def read(self) -> set[int]:
-        """The numbers that came since the last call, without WAKE. Does not block."""
-        numbers: set[int] = set()
+        """The numbers that came since the last call, without WAKE. Main thread; does not block."""
+        numbers, self._came = self.pending(), set()
+        return set(numbers)
+
+    def pending(self) -> set[int]:
+        """As read(), but they stay for read() to give."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.fd, 4096):
-                numbers.update(data)
-        return numbers - {WAKE}
+                self._came.update(data)
+        self._came.discard(WAKE)
+        return self._came
+
+
+def suspend_job() -> None:
+    """Stop as Ctrl-Z does, and return when continued. Main thread.
+
+    The whole process group: a script that started us stops too, else its shell would never see that we did. Where no
+    shell is there to continue us (tmux, a container) the kernel drops the signal, and this returns at once.
+    """
+    previous = signal.getsignal(signal.SIGTSTP)
+    if previous is signal.SIG_IGN:
+        return
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(0, signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, previous)
 
 
 def _do_nothing(number: int, frame: object) -> None:

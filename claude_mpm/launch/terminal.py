@@ -10,6 +10,7 @@ import select
 import struct
 import termios
 import tty
+from collections.abc import Callable
 from typing import Any
 
 Winsize = bytes  # struct winsize as the kernel has it: rows, cols and the pixel sizes, four unsigned shorts
@@ -53,6 +54,23 @@ class Terminal:
             return termios.tcgetattr(self.in_fd)
         except (termios.error, OSError):
             return None
+
+    def claim(self, give_up: Callable[[], bool]) -> bool:
+        """Wait until we are the terminal's foreground job, stopping as any background job does that wants it.
+
+        Returns False when `give_up()`, asked before each stop, said so. A terminal without job control is ours at once.
+        """
+        while True:
+            try:
+                if os.tcgetpgrp(self.in_fd) == os.getpgrp():
+                    return True
+                if give_up():
+                    return False
+                os.tcsetpgrp(self.in_fd, os.getpgrp())  # SIGTTOU stops us here until `fg`
+            except InterruptedError:
+                continue
+            except OSError:  # not our controlling terminal, or gone
+                return True
 
     def raw(self) -> None:
         """Every key is a byte for Claude from now on, Ctrl-C too."""
