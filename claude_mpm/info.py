@@ -58,6 +58,8 @@ def git_branch(directory: Path) -> str | None:
         with contextlib.suppress(OSError, UnicodeDecodeError):
             if marker.is_file():  # a worktree or submodule: "gitdir: PATH"
                 marker = parent / marker.read_text()[:4096].partition(":")[2].strip()
+            if not (marker / "HEAD").is_file():  # reading a FIFO of that name would keep Claude from starting
+                continue
             head = (marker / "HEAD").read_text()[:4096].strip()
             return head.removeprefix("ref: refs/heads/") if head.startswith("ref: ") else head[:12]
     return None

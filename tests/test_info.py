@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from claude_mpm.info import git_branch
@@ -35,3 +36,9 @@ def test_no_repository_and_a_broken_one_have_no_branch(tmp_path: Path) -> None:
     (tmp_path / "broken" / ".git" / "HEAD").write_bytes(b"\xff\xfe")
     assert git_branch(tmp_path / "broken") is None
     assert git_branch(tmp_path) is None
+
+
+def test_a_head_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "r" / ".git").mkdir(parents=True)
+    os.mkfifo(tmp_path / "r" / ".git" / "HEAD")
+    assert git_branch(tmp_path / "r") is None
