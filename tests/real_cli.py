@@ -16,7 +16,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,19 @@ def versions() -> list[str]:
         return [version.strip() for version in chosen.split(",") if version.strip()]
     cached = {path.name for path in CACHE.iterdir() if executable(path.name).exists()} if CACHE.is_dir() else set()
     return sorted(cached | {LATEST}, key=lambda version: [int(n) for n in re.findall(r"\d+", version)])
+
+
+Case = Callable[..., None]
+
+
+def latest_only(case: Case) -> Case:
+    """A case for the latest of versions() only: what it shows is ours or the kernel's, or only that version can do it."""
+    case.latest_only = True  # type: ignore[attr-defined]
+    return case
+
+
+def runs_with(case: Case, version: str) -> bool:
+    return not getattr(case, "latest_only", False) or version == versions()[-1]
 
 
 def install(version: str) -> None:
@@ -156,9 +169,9 @@ class World:
         """claude alone."""
         return [str(self.claude), *args]
 
-    def wrapped(self, *args: str, options: Sequence[str] = ()) -> list[str]:
+    def wrapped(self, *args: str, options: Sequence[str] = (), method: str = "subprocess") -> list[str]:
         """claude through claude-mpm with these `options` of ours, as a child, on a port of its choice."""
-        ours = ["--websocket", "--websocket-port", "0", "--launch-method", "subprocess", "--claude", str(self.claude)]
+        ours = ["--websocket", "--websocket-port", "0", "--launch-method", method, "--claude", str(self.claude)]
         return [sys.executable, "-m", "claude_mpm", *ours, *options, "--", *args]
 
     def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from messages_api import MessagesApi
 from real_cli import (
     World,
     contains_in_order,
     differences,
+    latest_only,
     leave,
-    require_namespace,
     say,
     screen,
-    script,
-    versions,
     wait_ready,
 )
 from support import wait_until
@@ -39,32 +36,7 @@ TODO_STATES = [
 ]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def isolated() -> None:
-    require_namespace()
-
-
-@pytest.fixture(params=versions())
-def version(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def api(version: str) -> Iterator[MessagesApi]:
-    with MessagesApi(script()) as running:
-        yield running
-
-
-@pytest.fixture
-def world(version: str, api: MessagesApi, tmp_path: Path) -> World:
-    return World(version, api, tmp_path / "home", tmp_path / "project")
-
-
-@pytest.fixture
-def worlds(version: str, api: MessagesApi, tmp_path: Path) -> tuple[World, World]:
-    """Two homes, one project: what two runs write is comparable."""
-    project = tmp_path / "project"
-    return World(version, api, tmp_path / "alone", project), World(version, api, tmp_path / "watched", project)
+pytest_plugins = ("real_cli_fixtures",)
 
 
 # --- the same as without claude-mpm ----------------------------------------------------------------
@@ -107,6 +79,7 @@ def test_terminal_is_what_it_is_without_us(worlds: tuple[World, World]) -> None:
 # --- claude alone: shows that the script, the terminal and the namespace do their work ---------------
 
 
+@latest_only
 def test_a_bare_claude_follows_the_script_in_print_mode(world: World) -> None:
     ran = world.run(world.bare(*PRINT, "[[MAIN]] go"))
     assert ran.returncode == 0, ran.stderr
@@ -117,6 +90,7 @@ def test_a_bare_claude_follows_the_script_in_print_mode(world: World) -> None:
     assert any(path.endswith("ID.jsonl") for path, _ in world.transcripts())
 
 
+@latest_only
 def test_a_bare_claude_follows_the_script_in_a_terminal(world: World) -> None:
     with world.terminal(world.bare(BYPASS)) as terminal:
         before = terminal.attributes()
@@ -157,12 +131,12 @@ def script_was_seen(watcher: Watcher, api: MessagesApi) -> None:
     assert prompts == ["[[MAIN]] go"]
 
 
-def ends_well(watcher: Watcher) -> None:
-    """After a clean exit: stopped, session.end, and nothing behind it."""
+def ends_well(watcher: Watcher, exit_code: int | None = 0) -> None:
+    """After a clean exit: stopped, session.end, and nothing behind it. Only a parent knows the exit code."""
     watcher.wait_ended()
     assert watcher.all("claude.status")[-1]["status"] == "stopped"
     ends = watcher.all("session.end")
-    assert (ends[-1]["exit_code"], ends[-1]["signal"]) == (0, None)
+    assert (ends[-1]["exit_code"], ends[-1]["signal"]) == (exit_code, None)
     assert len(ends) == len(watcher.all("session.start"))
     assert watcher.types()[-1] == "session.end"
     assert watcher.all("system.error") == []
@@ -356,12 +330,15 @@ def _sleepers(world: World) -> list[int]:
 
 
 def test_ctrl_z_suspends_claude_and_us_and_fg_brings_both_back(world: World) -> None:
-    """Under a job-control shell, as a user has it."""
+    suspended_and_back(world, world.wrapped(BYPASS), exit_code=0)
+
+
+def suspended_and_back(world: World, argv: list[str], exit_code: int | None) -> None:
+    """Ctrl-Z and fg under a job-control shell, as a user has it."""
     with world.terminal(["/bin/bash", "--norc", "--noprofile", "-i"]) as terminal:
         terminal.write(b"PS1='READ''Y> '\r")
         terminal.wait_for(b"READY> ", SLOW)
-        line = " ".join(_quoted(word) for word in world.wrapped(BYPASS))
-        terminal.write(line.encode() + b"\r")
+        terminal.write(shlex.join(argv).encode() + b"\r")
         with world.watch() as watcher:
             terminal.wait_for(
                 lambda: b"bypass permissions" in terminal.output or "bypass permissions" in screen(terminal.output),
@@ -383,8 +360,4 @@ def test_ctrl_z_suspends_claude_and_us_and_fg_brings_both_back(world: World) -> 
             terminal.wait_quiet(0.5, SLOW)
             say(terminal, "/exit")
             terminal.wait_for(b"READY> ", SLOW, since=at)
-            ends_well(watcher)
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'"
+            ends_well(watcher, exit_code)

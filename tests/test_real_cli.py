@@ -1,4 +1,5 @@
-"""The real claude, alone and through claude-mpm: tests/real_cli_cases.py, each case in a network namespace of its own."""
+"""The real claude, alone and through claude-mpm: real_cli_cases.py and real_cli_beside_cases.py, each case in a network
+namespace of its own."""
 
 from __future__ import annotations
 
@@ -8,20 +9,27 @@ import subprocess
 import sys
 
 import pytest
+import real_cli_beside_cases
 import real_cli_cases
-from real_cli import environment_for_cases, in_namespace, install, versions
+from real_cli import environment_for_cases, in_namespace, install, runs_with, versions
 from support import ROOT
 from watching import SLOW
 
-CASES = [name for name in vars(real_cli_cases) if name.startswith("test_")]
+CASES = [
+    pytest.param(module.__name__, name, version, id=f"{name}-{version}")
+    for module in (real_cli_cases, real_cli_beside_cases)
+    for name, case in vars(module).items()
+    if name.startswith("test_")
+    for version in versions()
+    if runs_with(case, version)
+]
 
 
 @pytest.mark.real_cli
-@pytest.mark.parametrize("version", versions())
-@pytest.mark.parametrize("case", CASES)
-def test_real(case: str, version: str) -> None:
+@pytest.mark.parametrize(("module", "case", "version"), CASES)
+def test_real(module: str, case: str, version: str) -> None:
     install(version)
-    node = f"{ROOT}/tests/real_cli_cases.py::{case}[{version}]"
+    node = f"{ROOT}/tests/{module}.py::{case}[{version}]"
     ran = subprocess.run(
         [*in_namespace(), sys.executable, "-m", "pytest", "-q", "-rs", "--no-header", "-p", "no:cacheprovider", node],
         env=environment_for_cases(os.environ) | {"CLAUDE_MPM_TEST_VERSIONS": version},

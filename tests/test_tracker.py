@@ -273,6 +273,21 @@ def test_an_end_seen_before_the_launch_is_not_lost() -> None:
     assert statuses(told) == [("a", "started"), ("a", "completed")]
 
 
+def test_that_an_agent_works_in_the_background_is_told_as_soon_as_it_is_known() -> None:
+    """2.1: its own transcript or its meta file may be seen before the launch is answered, which says so."""
+    told = Told()
+    told.delegate("a")
+    told.see(seen.AgentSeen, "a", who=Who("s1", "agent1"), by="transcript")
+    told.end("a", result={"isAsync": True, "status": "async_launched", "agentId": "agent1"})
+    told.see(seen.AgentSeen, "a", None, True, who=Who("s1", "agent1"), by="transcript")
+    agents = [data["active_agents"][0] for data in of(told.events, ev.AGENT_STATUS)]
+    assert [(agent["agent_id"], agent["background"]) for agent in agents] == [
+        ("a", None),
+        ("agent1", None),
+        ("agent1", True),
+    ]
+
+
 def test_a_foreground_agent_ends_with_its_result() -> None:
     told = Told()
     told.start("a", "Task", {"description": "a", "prompt": "p"})
@@ -367,11 +382,40 @@ def test_the_session_file_leaves_the_reason_to_the_hooks() -> None:
     assert of(without_hooks.see(seen.SessionStarted, "clear", who=Who("s2"), by="session_file"), ev.SESSION_START)
 
 
+def test_a_clear_seen_first_by_the_session_file_is_told_by_the_hook_as_a_clear() -> None:
+    """The file of 2.1 is written before the hooks have run; that it has no transcript yet is all it gives away."""
+    told = Told()
+    told.see(seen.ProcessStarted, 5, by="process")
+    told.see(seen.SessionStarted, "startup")
+    told.see(seen.Prompt, "hello")
+    assert told.see(seen.SessionStarted, "resume", who=Who("s2"), by="session_file") == []
+    assert told.see(seen.Busy, "idle", who=Who("s2"), by="session_file") == []
+    told.see(seen.SessionEnded, "clear")
+    told.see(seen.SessionStarted, "clear", who=Who("s2"))
+    told.see(seen.SessionStarted, "resume", who=Who("s2"), by="session_file")
+    (start,), (end,) = of(told.events, ev.SESSION_START), of(told.events, ev.SESSION_END)
+    assert (start["session_id"], start["reason"], end["session_id"], end["reason"]) == ("s2", "clear", "s1", "clear")
+    assert told.tracker.session_id == "s2" and told.activity == "idle"
+
+
 def test_a_hook_of_an_unknown_session_is_a_new_session() -> None:
     told = Told()
     events = told.see(seen.Prompt, "hello", who=Who("s2"))
     assert [data["session_id"] for data in of(events, ev.SESSION_START)] == ["s2"]
     assert of(events, ev.CLAUDE_MESSAGE)[0]["text"] == "hello"
+
+
+def test_an_id_nothing_was_said_under_gives_way_to_the_right_one() -> None:
+    """A resumed 1.x tells its hook an id it gives up; 2.0 has its hidden agents work under such an id."""
+    told = Told(Tracker(None, new_session))
+    told.see(seen.AgentEnded, who=Who("unused", "warmup"))
+    told.see(seen.SessionStarted, "resume", who=Who("unused"))
+    told.see(seen.SessionStarted, "resume", who=Who("s1"))
+    told.see(seen.Prompt, "go", who=Who("s1"))
+    told.see(seen.AgentEnded, who=Who("unused", "warmup"))
+    (message,) = [event for event in told.events if event.type == ev.CLAUDE_MESSAGE]
+    assert message.session_id == told.tracker.session_id == "s1" and told.activity == "working"
+    assert of(told.events, ev.SESSION_END) == of(told.events, ev.SESSION_START) == []
 
 
 # --- what Claude is doing ---
@@ -540,6 +584,21 @@ def test_a_resumed_session_begins_with_its_todos_and_without_its_past() -> None:
     assert told.events == []
     told.see(seen.Prompt, "now")
     assert [event.type for event in told.events] == [ev.TODO_UPDATE, ev.CLAUDE_MESSAGE, ev.CLAUDE_STATUS]
+
+
+def test_what_was_said_a_moment_before_the_start_is_of_the_past_too() -> None:
+    told = Told()
+    told.see(seen.ProcessStarted, 5, by="process")
+    assert told.tracker.observe(seen.Prompt(Who("s1"), told.now - 0.1, "before"), "transcript", told.now) == []
+
+
+def test_what_claude_does_since_before_we_were_attached_is_told_from_then_on() -> None:
+    told = Told(Tracker(None, new_session))
+    told.see(seen.ProcessStarted, 5, by="process")
+    (status,) = told.tracker.observe(seen.Busy(Who("s1"), 10.0, "idle"), "session_file", told.now + 1)
+    assert (status.data["activity"], status.session_id, status.time) == ("idle", "s1", told.now)
+    told.see(seen.Prompt, "go")
+    assert told.tracker.observe(seen.Busy(Who("s1"), 10.0, "idle"), "session_file", told.now) == []
 
 
 # --- hooks of 1.x, which name no call ---

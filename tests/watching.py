@@ -65,6 +65,18 @@ class Watcher:
             found = [frame["data"] for frame in self._frames if frame["type"] == event_type and "seq" in frame]
         return [data for data in found if all(data.get(name) == value for name, value in fields.items())]
 
+    def session_ids(self) -> set[str | None]:
+        """Claude's session in the envelopes of what Claude was seen to do."""
+        with self._grown:
+            return {
+                frame["session_id"] for frame in self._frames if frame["type"] in ("claude.message", "claude.usage")
+            }
+
+    def sources(self) -> set[str]:
+        """Who told something so far."""
+        with self._grown:
+            return {str(frame.get("source")) for frame in self._frames}
+
     def text(self, event_type: str, key: str) -> str:
         """One text of all these events."""
         return "".join(data[key] for data in self.all(event_type))

@@ -38,7 +38,7 @@ class Delegations:
         self._unbound: dict[str, str] = {}  # agent id → prompt, until its delegation is seen
         self._early: dict[str, tuple[AgentEnded, float]] = {}  # ends of agents not bound yet
         self._stats = Statistics()
-        self._told_active: list[tuple[str, str]] = []
+        self._told_active: list[tuple[str, str, bool | None]] = []
         self.unsettled: list[str] = []  # calls whose agents have ended, without numbers yet: settle() them shortly
 
     # --- who is who ---
@@ -258,15 +258,15 @@ class Delegations:
         )
 
     def _status(self, source: Source, at: float) -> list[Event]:
-        """`agent.status` if the set of active agents is not the one told last."""
+        """`agent.status` if the active agents, and what is known of them, are not what was told last."""
         active = [d for d in self._by_call.values() if not d.ended]
-        now = [(d.call.name, d.public_id) for d in active]
+        now = [(d.call.name, d.public_id, d.background) for d in active]
         if now == self._told_active:
             return []
         self._told_active = now
-        agents = [
+        agents: list[dict[str, Any]] = [
             {"agent_id": d.public_id, "tool_use_id": d.call.name, "agent": d.agent, "task": d.task}
-            | {"since": ev.rfc3339(d.started), "background": bool(d.background)}
+            | {"since": ev.rfc3339(d.started), "background": d.background}
             for d in active
         ]
         session_id = active[-1].session_id if active else None

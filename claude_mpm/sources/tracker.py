@@ -22,7 +22,7 @@ from claude_mpm.sources.observations import Observation, Who
 from claude_mpm.sources.said import Said
 
 NewSession = Callable[[str, Any, float], Event]  # (session id, reason, time) → session.start
-HISTORY = 1.0  # seconds before the process's start: what is older was in a resumed session's transcript
+HISTORY = 0.01  # seconds before the process's start: what is older was in a resumed session's transcript, which has whole milliseconds
 
 
 class Tracker:
@@ -35,6 +35,7 @@ class Tracker:
 
     def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
         self.session_id = session_id
+        self._is_sure = session_id is not None  # else the next id may be the right one: see _of_another_session()
         self._new_session = new_session
         self._past: list[str] = []
         self._since = 0.0  # the process's start
@@ -62,8 +63,11 @@ class Tracker:
         if who.session_id is not None and who.session_id != self.session_id:
             return self._of_another_session(observation, source, at)
         if observation.at is not None and at < self._since - HISTORY:
-            self._history(observation, source, at)
-            return []
+            if not isinstance(observation, seen.Busy) or self._activity.state is not None:
+                self._history(observation, source, at)
+                return []
+            at = self._since  # what a claude we were attached to has been doing since before
+        self._is_sure |= who.session_id is not None and isinstance(observation, (seen.Prompt, seen.Said))
         handle = _HANDLERS.get(type(observation))
         return self._remembered(source, now) + (handle(self, observation, source, at) if handle else [])
 
@@ -96,17 +100,25 @@ class Tracker:
         return []
 
     def _of_another_session(self, observed: Observation, source: Source, at: float) -> list[Event]:
-        """Either Claude has moved on to another session, or these are last words of the one before."""
+        """Claude has moved on to another session, or these are last words of the one before.
+
+        On resume the first id told is often one that Claude gave up before anything was said (1.x in its hook, 2.1 on
+        stdout), and 2.0 goes on to use it for its hidden agents: not every hook is of the session.
+        """
         new = observed.who.session_id
         assert new is not None
         started = isinstance(observed, seen.SessionStarted)
         if new in self._past and not (started and source == "hook"):
             late = isinstance(observed, (seen.Said, seen.Prompt))
             return self._words(observed, source, at) if late else []
-        if source == "hook" or (started and not self._has_hooks):
-            reason = observed.reason if isinstance(observed, seen.SessionStarted) else None
-            return self._switch(new, reason, source, at) + ([] if started else self.observe(observed, source, at))
-        return []  # the hook, which knows why, is on its way
+        prompted = source == "hook" and isinstance(observed, seen.Prompt) and observed.who.is_main
+        if not prompted and not (started and (source == "hook" or not self._has_hooks)):
+            return []  # the hook, which knows why, is on its way
+        if not self._is_sure:
+            self.session_id = new
+            return self.observe(observed, source, at)
+        reason = observed.reason if isinstance(observed, seen.SessionStarted) else None
+        return self._switch(new, reason, source, at) + ([] if started else self.observe(observed, source, at))
 
     def _switch(self, new: str, reason: str | None, source: Source, at: float) -> list[Event]:
         assert self.session_id is not None
