@@ -12,7 +12,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -26,7 +26,13 @@ pytest_plugins = ("real_cli_fixtures",)
 
 
 def zombies(pid: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(pid).children() if child.status() == psutil.STATUS_ZOMBIE]
+    """Children of the process that have ended and were not collected; a new one may be just about to be."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() == psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
 
 
 def no_instances(world: World) -> bool:

@@ -281,7 +281,7 @@ def test_that_an_agent_works_in_the_background_is_told_as_soon_as_it_is_known() 
     told.end("a", result={"isAsync": True, "status": "async_launched", "agentId": "agent1"})
     told.see(seen.AgentSeen, "a", None, True, who=Who("s1", "agent1"), by="transcript")
     agents = [data["active_agents"][0] for data in of(told.events, ev.AGENT_STATUS)]
-    assert [(agent["agent_id"], agent["background"]) for agent in agents] == [
+    assert [(agent["agent_id"], agent.get("background")) for agent in agents] == [
         ("a", None),
         ("agent1", None),
         ("agent1", True),
@@ -413,7 +413,7 @@ def test_an_id_nothing_was_said_under_gives_way_to_the_right_one() -> None:
     told.see(seen.SessionStarted, "resume", who=Who("s1"))
     told.see(seen.Prompt, "go", who=Who("s1"))
     told.see(seen.AgentEnded, who=Who("unused", "warmup"))
-    (message,) = [event for event in told.events if event.type == ev.CLAUDE_MESSAGE]
+    (message,) = (event for event in told.events if event.type == ev.CLAUDE_MESSAGE)
     assert message.session_id == told.tracker.session_id == "s1" and told.activity == "working"
     assert of(told.events, ev.SESSION_END) == of(told.events, ev.SESSION_START) == []
 

@@ -266,7 +266,8 @@ class Delegations:
         self._told_active = now
         agents: list[dict[str, Any]] = [
             {"agent_id": d.public_id, "tool_use_id": d.call.name, "agent": d.agent, "task": d.task}
-            | {"since": ev.rfc3339(d.started), "background": d.background}
+            | {"since": ev.rfc3339(d.started)}
+            | ({} if d.background is None else {"background": d.background})
             for d in active
         ]
         session_id = active[-1].session_id if active else None
