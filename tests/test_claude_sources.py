@@ -42,7 +42,14 @@ class Home:
         self.project = self.config / "projects" / slug(os.path.realpath(self.cwd))
         self.sources = self.build()
 
-    def build(self, *, hooks: bool = True, cwd: Path | None = None, limits: Limits | None = None) -> ClaudeSources:
+    def build(
+        self,
+        *,
+        hooks: bool = True,
+        cwd: Path | None = None,
+        limits: Limits | None = None,
+        others: tuple[int, ...] = (),
+    ) -> ClaudeSources:
         return ClaudeSources(
             self.watcher,
             self.config,
@@ -51,6 +58,7 @@ class Home:
             self.spool if hooks else None,
             limits or Limits(),
             new_session=lambda session, reason, at: ev.session_start(session, {"port": 1}, "exec", at, reason=reason),
+            companions=lambda pid: list(others),
         )
 
     def write(self, name: str, *records: Any, mode: str = "ab") -> None:
@@ -221,6 +229,17 @@ def test_without_hooks_the_only_fresh_transcript_is_it_and_two_are_none(claude: 
     two.start(None, 78)
     assert two.drain(TIMEOUT) and "theirs" not in claude.texts()
     two.stop()
+
+
+def test_with_another_claude_in_the_directory_no_transcript_is_taken_for_ours(claude: Home) -> None:
+    claude.sources = claude.build(hooks=False, others=(78,))
+    claude.sources.start(None, 77)
+    claude.write(f"{SESSION}.jsonl", said("whose?"))
+    wait_until(lambda: claude.of(ev.SYSTEM_ERROR))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == []
+    (trouble,) = claude.of(ev.SYSTEM_ERROR)
+    assert "cannot be told" in trouble["error"] and trouble["hint"]
 
 
 def test_a_directory_name_too_long_to_know_is_found(claude: Home) -> None:

@@ -18,6 +18,7 @@ from claude_mpm.sources import process as process_module
 from claude_mpm.sources.process import (
     ExitWatch,
     ProcessSampler,
+    companions,
     descendants,
     process_identity,
     signal_all,
@@ -298,3 +299,29 @@ def test_a_failing_tick_ends_the_sampler_with_a_log_line(caplog: pytest.LogCaptu
 def test_psutil_is_not_loaded_before_it_is_needed() -> None:
     code = "import sys, claude_mpm.sources.process, claude_mpm.instances; sys.exit('psutil' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_second_process_of_the_name_in_the_directory_is_a_companion_and_nothing_else_is(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for directory in (here, there):
+        directory.mkdir()
+    claude = tmp_path / "claude-x"
+    claude.symlink_to(Path("/bin/sleep").resolve())
+    started = [
+        subprocess.Popen([str(name), "1000"], cwd=cwd)
+        for name, cwd in ((claude, here), (claude, here), (claude, there), ("/bin/sleep", here))
+    ]
+    try:
+        one, two, elsewhere, _ = (process.pid for process in started)
+        wait_until(lambda: process_names({p.pid for p in started}) == ["claude-x"] * 3 + ["sleep"], "all four to run")
+        assert companions(one) == [two]
+        assert companions(elsewhere) == []
+        assert companions(4_194_304) == []
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def process_names(pids: set[int]) -> list[str]:
+    return sorted(Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids)

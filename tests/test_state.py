@@ -39,6 +39,12 @@ def test_a_start_without_an_id_keeps_the_known_one() -> None:
     assert after(start(), start(None))["session_id"] == "s-1"
 
 
+def test_an_id_learnt_after_the_start_is_known_from_then_on() -> None:
+    learnt = ev.claude_status("running", source="hook", activity="idle", session_id="s-9")
+    assert after(start(None), learnt)["session_id"] == "s-9"
+    assert after(start("s-1"), ev.claude_status("running", source="process"))["session_id"] == "s-1"
+
+
 def test_a_second_session_in_the_same_process_has_no_todos_yet_and_keeps_the_first_start() -> None:
     todos = ev.todo_update([{"id": "1", "content": "x", "status": "pending"}], source="todo_file")
     now = after(start(), todos, start("s-2", 9.0))

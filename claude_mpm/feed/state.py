@@ -59,6 +59,7 @@ class State:
 
     def _status(self, event: Event) -> None:
         data = event.data
+        self.session_id = event.session_id or self.session_id  # learnt after the start: resume, continue, attach
         activity = data.get("activity")
         self._claude = {
             "claude_status": data["status"],

@@ -16,10 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from claude_mpm.config import Limits
+from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources import hooks, session_file, stream_json
 from claude_mpm.sources.files import read_file
 from claude_mpm.sources.observations import Observation, ProcessEnded, ProcessStarted, SessionStarted, TodoFile, Who
+from claude_mpm.sources.process import companions
 from claude_mpm.sources.todos import SESSION_ID, TodoFiles, TodoList
 from claude_mpm.sources.tracker import NewSession, Tracker
 from claude_mpm.sources.transcripts import Transcripts, names_in
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 GRACE = 0.25  # seconds; the numbers of an agent's end are written up to this long after its hook has run
 STARTED_BEFORE = 5.0  # seconds between the process's start and ours, at most, where nobody says
 SMALL_FILE = 1024 * 1024  # bytes; a session file has some hundred
+CROWD = "Another claude works in the same directory, so which session is this one's cannot be told: only its process is seen"
+CROWD_HINT = "start claude through claude-mpm, which then knows its session"
 _SESSION_FILE = re.compile(r"(\d{1,10})\.json")
 
 
@@ -43,6 +47,7 @@ class ClaudeSources:
         emit: gets the events, in the file-reader.
         spool: the directory hooks.hook_settings() was made for; None without hooks.
         new_session: makes the `session.start` event when Claude moves on to another session (`/clear`, resume).
+        companions: finds other claudes in the same directory.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class ClaudeSources:
         limits: Limits,
         *,
         new_session: NewSession | None = None,
+        companions: Callable[[int], list[int]] = companions,
     ) -> None:
         self._watcher = watcher
         self._config_dir = config_dir
@@ -63,6 +69,9 @@ class ClaudeSources:
         self._spool = spool
         self._limits = limits
         self._new_session = new_session
+        self._companions = companions
+        self._is_alone = True  # no other claude was seen in this directory, while that mattered
+        self._told_crowd = False
         self._tracker = Tracker()  # from here on: file-reader only
         self._pid: int | None = None
         self._followed: str | None = None  # the session whose files are watched
@@ -130,6 +139,7 @@ class ClaudeSources:
         )
         self._todos.start()
         guess = self._guessed if self._spool is None and pid is not None else None
+        self._is_alone = guess is None or not self._companions(pid or 0)
         self._transcripts = Transcripts(
             self._watcher,
             self._config_dir / "projects",
@@ -195,7 +205,13 @@ class ClaudeSources:
             self._transcripts.follow(session_id)
 
     def _guessed(self, session_id: str) -> None:
-        """Without hooks: the one transcript that can be ours."""
+        """Without hooks: the one transcript that can be ours, if no other claude can have written it."""
+        self._is_alone = self._is_alone and not self._companions(self._pid or 0)
+        if not self._is_alone:
+            if not self._told_crowd:
+                self._told_crowd = True
+                self._emit(ev.system_error(CROWD, "sources", severity="warning", hint=CROWD_HINT))
+            return
         self._tracker.session_id = session_id
         self._follow_session()
 

@@ -119,6 +119,25 @@ def surroundings(pid: int) -> Surroundings:
         raise PermissionError(f"process {pid} does not let itself be looked at") from None
 
 
+def companions(pid: int) -> list[int]:
+    """Other processes of the same user, name and working directory, but those above and below `pid`: a second claude
+    in the same project. Empty when `pid` is gone. Looks at every process: tens of milliseconds."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        name, cwd, user = process.name(), process.cwd(), process.uids().real
+        family = {pid, *(p.pid for p in process.parents()), *(p.pid for p in process.children(recursive=True))}
+    except (psutil.Error, ValueError):
+        return []
+    found = []
+    for other in psutil.process_iter():
+        with suppress(psutil.Error):
+            if other.pid not in family and other.name() == name and other.uids().real == user and other.cwd() == cwd:
+                found.append(other.pid)
+    return found
+
+
 # --- its end ---
 
 
