@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -207,21 +207,24 @@ def server_config(chosen: argparse.Namespace, environ: Mapping[str, str]) -> Con
 
 
 def _launch(args: Sequence[str]) -> int:
-    from claude_mpm import run
     from claude_mpm.launch import command as claude
 
     try:
         config, demo = config_from(args, os.environ)
     except SystemExit as done:  # argparse has printed --help, --version or its complaint
         return int(done.code or 0)
-    with _demo_world() if demo else _no_world():
+    with _demo_world() if demo else nullcontext():
         command = (
             claude.demo(config.claude_args, os.environ)
             if demo
             else claude.build(config.claude, config.claude_args, os.environ)
         )
         if not config.websocket:
-            run.alone(command)
+            from claude_mpm.launch.sidecar import become
+
+            become(command)
+        from claude_mpm import run  # only now: a plain launch needs nothing of it
+
         require_libraries()
         sockets = bind_port(config)
         announce(config, sockets)
@@ -230,11 +233,6 @@ def _launch(args: Sequence[str]) -> int:
         if config.launch_method == "exec":
             run.beside_ourselves(config, command, sockets)
         return run.beside_a_child(config, command, sockets)
-
-
-@contextmanager
-def _no_world() -> Iterator[None]:
-    yield
 
 
 @contextmanager

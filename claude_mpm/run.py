@@ -1,4 +1,4 @@
-"""The three ways to run Claude: alone, as our child, or as the process we become."""
+"""The ways to watch Claude: as our child, as the process we become, or as one that already runs."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from claude_mpm.config import Config
 from claude_mpm.errors import ClaudeMpmError, LaunchFailed, UsageError
 from claude_mpm.feed.log import Log
-from claude_mpm.launch.child import SinkFor
 from claude_mpm.launch.command import Command, with_settings
 from claude_mpm.launch.pipe_child import PipeChild
 from claude_mpm.launch.pty_child import PtyChild
+from claude_mpm.launch.reader import SinkFor
 from claude_mpm.launch.sidecar import become, fork_sidecar, read_report
 from claude_mpm.launch.signals import Signals
 from claude_mpm.launch.terminal import Terminal
@@ -27,14 +27,10 @@ from claude_mpm.logs import file_log
 from claude_mpm.session import Session
 from claude_mpm.sources.lines import Lines
 from claude_mpm.sources.output import OutputDecoder
+from claude_mpm.sources.version import Version, installed_version
 from claude_mpm.state_dir import log_path, make_spool
 
 log = logging.getLogger(__name__)
-
-
-def alone(command: Command) -> NoReturn:
-    """Become Claude with nothing beside it. Returns only by LaunchFailed."""
-    become(command)
 
 
 def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.socket]) -> int:
@@ -45,10 +41,13 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
     """
     on_terminal = not command.print_mode and os.isatty(0) and os.isatty(1)
     with ExitStack() as undo:
-        command, spool, trouble = _with_hooks(config, command, undo)
+        version = installed_version(Path(command.executable))
+        command, spool, trouble = _with_hooks(config, command, version, undo)
         signals = undo.enter_context(Signals())
         control = _Control()
-        session = Session(config, command, sockets, spool=spool, control=control if config.control else None)
+        session = Session(
+            config, command, sockets, version=version, spool=spool, control=control if config.control else None
+        )
         tree = _Tree(lambda: child.pid)
         child: PtyChild | PipeChild
         if on_terminal:
@@ -66,7 +65,7 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
             session.launch_failed(str(error))
             session.finish(None, str(error))
             raise
-        with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
+        with _log_file(config, session):
             session.claude_running(child.pid)
             exit_status = child.run()
             session.finish(exit_status, _reason(exit_status.code, exit_status.signal))
@@ -76,15 +75,16 @@ def beside_a_child(config: Config, command: Command, sockets: Sequence[socket.so
 
 def beside_ourselves(config: Config, command: Command, sockets: Sequence[socket.socket]) -> NoReturn:
     """Become Claude, and leave a sidecar that watches it. Returns only by LaunchFailed."""
-    undo = ExitStack()  # the sidecar's to unwind, or ours when Claude cannot be started
-    command, spool, trouble = _with_hooks(config, command, undo)
+    undo = ExitStack()  # the sidecar's to unwind, also when Claude cannot be started
+    version = installed_version(Path(command.executable))
+    command, spool, trouble = _with_hooks(config, command, version, undo)
     pid = os.getpid()
 
     def sidecar(report_fd: int) -> None:
         with undo:
-            session = Session(config, command, sockets, spool=spool, has_output=False)
+            session = Session(config, command, sockets, version=version, spool=spool, has_output=False)
             session.claude_starting(trouble)
-            with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
+            with _log_file(config, session):
                 failure = read_report(report_fd)
                 if failure is not None:
                     session.launch_failed(failure)
@@ -134,24 +134,29 @@ def beside_a_stranger(config: Config, command: Command, pid: int, sockets: Seque
     """Watch a claude that already runs, in the foreground. Returns our exit code."""
     session = Session(config, command, sockets, has_output=False, start_reason="attach")
     session.claude_starting()
-    with file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble):
+    with _log_file(config, session):
         return 0 if watch(session, pid) else 130
 
 
-def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Command, Path | None, str | None]:
+def _with_hooks(
+    config: Config, command: Command, version: Version | None, undo: ExitStack
+) -> tuple[Command, Path | None, str | None]:
     """The command with our hooks, their spool, and why there are none: the session goes on without them."""
     if not config.hooks or not command.is_session:
         return command, None, None
     from claude_mpm.sources.hooks import hook_settings
-    from claude_mpm.sources.version import installed_version
 
     try:
         spool = make_spool(config.state_dir)
         undo.callback(shutil.rmtree, spool, ignore_errors=True)
-        hooks = hook_settings(spool, installed_version(Path(command.executable)))
+        hooks = hook_settings(spool, version)
         return with_settings(command, hooks, spool / "settings.json"), spool, None
     except (OSError, ValueError) as error:
         return command, None, f"Claude runs without our hooks: {error}"
+
+
+def _log_file(config: Config, session: Session) -> AbstractContextManager[None]:
+    return file_log(log_path(config.state_dir, session.info["port"]), config.limits, session.log_trouble)
 
 
 def _reason(code: int | None, signal_name: str | None) -> str:

@@ -24,7 +24,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.info import instance_info
 from claude_mpm.launch.child import Exit
 from claude_mpm.launch.command import Command
-from claude_mpm.sources.version import installed_version
+from claude_mpm.sources.version import Version
 
 if TYPE_CHECKING:
     from claude_mpm.feed.screen import Screen
@@ -37,6 +37,7 @@ Reason = Literal["startup", "clear", "resume", "compact", "attach"]
 
 log = logging.getLogger(__name__)
 
+UNKNOWN = Exit(None, None)  # of a process that is not our child, or never ran
 FINISH_TIME = 4.0  # seconds; to tell every client the end and take the parts down
 DRAIN_TIME = 1.0  # seconds; reading what Claude wrote last, before the end is told
 
@@ -48,6 +49,7 @@ class Session:
         config: what the user chose.
         command: what is, or was, started as Claude.
         sockets: listening, both loopback families; the session closes them.
+        version: Claude's, where it is known.
         spool: the hooks' private directory; None when hooks are off.
         control: what clients with the right to may do to Claude.
     """
@@ -58,6 +60,7 @@ class Session:
         command: Command,
         sockets: Sequence[socket.socket],
         *,
+        version: Version | None = None,
         spool: Path | None = None,
         control: Control | None = None,
         has_output: bool = True,
@@ -72,7 +75,7 @@ class Session:
         self._started = time.monotonic()
         self._start_time = time.time()
         self._pid: int | None = None
-        self._exit: tuple[Exit | None, str, float] | None = None
+        self._exit: tuple[Exit, str, float] | None = None
         self._server: Server | None = None
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
@@ -82,7 +85,6 @@ class Session:
         self._thread = threading.Thread(target=self._monitor, name="monitor", daemon=True)  # see finish()
         instance_id = str(uuid.uuid4())
         self.log = Log(instance_id, config.limits)
-        version = installed_version(Path(command.executable)) if command.executable else None
         self.info = instance_info(
             config,
             sockets[0].getsockname()[1],
@@ -120,7 +122,7 @@ class Session:
     def launch_failed(self, reason: str) -> None:
         """Claude could not be launched: whoever is connected or connects in this moment learns why."""
         self.log.append(ev.system_error(reason, "launch"))
-        self._exit = (None, reason, time.time())
+        self._exit = (UNKNOWN, reason, time.time())
         self._thread.start()
 
     def finish(self, exit_status: Exit | None, reason: str) -> None:
@@ -129,7 +131,7 @@ class Session:
         A part that does not come back by then is left behind in its thread: the process ends all the same.
         """
         if self._exit is None:
-            self._exit = (exit_status, reason, time.time())
+            self._exit = (exit_status or UNKNOWN, reason, time.time())
         self._ended.set()
         self._thread.join(FINISH_TIME)
         if self._thread.is_alive():
@@ -240,9 +242,7 @@ class Session:
             self._sampler.stop()
             self._sampler.join(1.0)
         if self._sources is not None:
-            self._sources.process_ended(
-                exit_status.code if exit_status else None, exit_status.signal if exit_status else None
-            )
+            self._sources.process_ended(exit_status.code, exit_status.signal)
             self._sources.drain(DRAIN_TIME)
         self.log.append(self._final_status(exit_status, reason))
         self.log.append(
@@ -250,23 +250,21 @@ class Session:
                 self.log.session_id,
                 end_time,
                 time.monotonic() - self._started,
-                exit_code=exit_status.code if exit_status else None,
-                signal=exit_status.signal if exit_status else None,
+                exit_code=exit_status.code,
+                signal=exit_status.signal,
                 reason=reason,
             )
         )
 
-    def _final_status(self, exit_status: Exit | None, reason: str) -> Event:
-        failed = self._pid is None or (
-            exit_status is not None and (exit_status.signal is not None or exit_status.code != 0)
-        )
+    def _final_status(self, exit_status: Exit, reason: str) -> Event:
+        failed = self._pid is None or exit_status.signal is not None or exit_status.code not in (None, 0)
         return ev.claude_status(
             "error" if failed else "stopped",
             source="process",
             pid=self._pid,
             message=reason,
-            exit_code=exit_status.code if exit_status else None,
-            signal=exit_status.signal if exit_status else None,
+            exit_code=exit_status.code,
+            signal=exit_status.signal,
         )
 
     # --- asked by the parts, any thread ---

@@ -10,53 +10,15 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from claude_mpm.config import Limits
 from claude_mpm.launch.command import Command
+from claude_mpm.launch.reader import Reader
 from claude_mpm.launch.signals import Signals
 
 log = logging.getLogger(__name__)
 
-READ_SIZE = 65536
-AFTER_END = (
-    1024 * 1024
-)  # bytes; more than a pipe or a PTY holds: what comes beyond, after Claude's end, is not Claude's
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # told to end: pass it on, then see to it
-
-
-class OutputSink(Protocol):
-    """Takes what Claude wrote, after the user has it. Must not block.
-
-    `feed` is called with each piece, `tick` when `deadline` (monotonic seconds, or None) has come, all from the
-    thread that reads this stream; `finish` once at its end.
-    """
-
-    def feed(self, data: bytes) -> None: ...
-
-    def tick(self) -> None: ...
-
-    def finish(self) -> None: ...
-
-    @property
-    def deadline(self) -> float | None: ...
-
-
-class OutputReader(Protocol):
-    """A thread that passes on one of Claude's streams."""
-
-    @property
-    def done(self) -> bool:
-        """All has been passed on; set before Signals.wake()."""
-
-    def claude_ended(self) -> None:
-        """Pass on what is left, then end: within drain_time, but for the user's own terminal or pipe."""
-
-    def join(self) -> None:
-        """When done: free what it holds."""
-
-
-SinkFor = Callable[[Literal["stdout", "stderr"]], OutputSink]
 
 
 @dataclass(frozen=True)
@@ -105,7 +67,7 @@ class Child:
         self._stop_asked = False
         self._kill_at: float | None = None
         self._leave = False  # told to end: nobody waits any more for a terminal or pipe that takes nothing
-        self._readers: Sequence[OutputReader] = ()
+        self._readers: Sequence[Reader] = ()
 
     @property
     def pid(self) -> int:

@@ -8,13 +8,14 @@ import os
 import select
 import signal
 import subprocess
-import threading
 import time
+from collections.abc import Callable
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.child import AFTER_END, READ_SIZE, Child, Exit, OutputSink, SinkFor
+from claude_mpm.launch.child import Child, Exit
 from claude_mpm.launch.command import Command
+from claude_mpm.launch.reader import AFTER_END, READ_SIZE, OutputSink, Reader, SinkFor
 from claude_mpm.launch.signals import Signals, suspend_job
 from claude_mpm.launch.terminal import write_all
 
@@ -25,9 +26,9 @@ class PipeChild(Child):
     """Claude with pipes for stdout and stderr. It inherits stdin and our process group."""
 
     def __init__(
-        self, command: Command, signals: Signals, limits: Limits, kill_tree: object, sink_for: SinkFor
+        self, command: Command, signals: Signals, limits: Limits, kill_tree: Callable[[int], None], sink_for: SinkFor
     ) -> None:
-        super().__init__(command, signals, limits, kill_tree)  # type: ignore[arg-type]
+        super().__init__(command, signals, limits, kill_tree)
         self._sink_for = sink_for
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -110,42 +111,15 @@ def _in_foreground() -> bool:
         os.close(terminal)
 
 
-class _Copier:
+class _Copier(Reader):
     """Thread: reads one pipe of Claude's, writes to our own stream, then hands on what passed."""
 
     def __init__(
         self, name: str, from_fd: int, to_fd: int, sink: OutputSink, drain_time: float, signals: Signals
     ) -> None:
+        super().__init__(name, sink, drain_time, signals)
         self._from = from_fd
         self._to = to_fd
-        self._sink = sink
-        self._drain_time = drain_time
-        self._signals = signals
-        self.done = False
-        self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._run, name=name)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def claude_ended(self) -> None:
-        """Pass on what is left, but do not wait long for a grandchild that keeps the pipe open."""
-        os.write(self._wake_write, b"x")
-
-    def join(self) -> None:
-        self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def _run(self) -> None:
-        try:
-            self._copy()
-        except Exception:
-            log.exception("%s failed", self._thread.name)
-        finally:
-            self._sink.finish()
-            self.done = True
-            self._signals.wake()
 
     def _copy(self) -> None:
         until: float | None = None  # set when Claude has ended

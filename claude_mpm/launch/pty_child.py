@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import ClaudeMpmError, LaunchFailed
-from claude_mpm.launch.child import FORWARDED, READ_SIZE, Child, Exit, OutputSink
+from claude_mpm.launch.child import FORWARDED, Child, Exit
 from claude_mpm.launch.command import Command
 from claude_mpm.launch.job import Job, spawn
 from claude_mpm.launch.pty_reader import PtyReader
+from claude_mpm.launch.reader import READ_SIZE, OutputSink
 from claude_mpm.launch.signals import Signals, suspend_job
 from claude_mpm.launch.terminal import Terminal, Winsize, rows_and_cols, set_winsize, winsize
 

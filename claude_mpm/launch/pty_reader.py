@@ -9,7 +9,7 @@ import select
 import threading
 import time
 
-from claude_mpm.launch.child import AFTER_END, READ_SIZE, OutputSink
+from claude_mpm.launch.reader import AFTER_END, READ_SIZE, OutputSink, Reader
 from claude_mpm.launch.signals import Signals
 from claude_mpm.launch.terminal import ModeTracker, write_all
 
@@ -18,23 +18,15 @@ log = logging.getLogger(__name__)
 LAG_TIME = 0.05  # seconds; what was written to a PTY shows at its other end a moment later
 
 
-class PtyReader:
+class PtyReader(Reader):
     """Thread `pty-reader`: Claude's bytes to the user's terminal first, then to the sink."""
 
     def __init__(self, master: int, out_fd: int, sink: OutputSink, drain_time: float, signals: Signals) -> None:
+        super().__init__("pty-reader", sink, drain_time, signals)
         self._master = master
         self._out = out_fd
-        self._sink = sink
-        self._drain_time = drain_time
-        self._signals = signals
-        self.done = False
         self._modes = ModeTracker()
-        self._wake_read, self._wake_write = os.pipe()
         self._quiet = threading.Event()  # nothing is there to read at the moment
-        self._thread = threading.Thread(target=self._run, name="pty-reader")
-
-    def start(self) -> None:
-        self._thread.start()
 
     def settle(self, timeout: float) -> None:
         """Wait until what Claude wrote so far is on the terminal."""
@@ -42,31 +34,15 @@ class PtyReader:
         os.write(self._wake_write, b"s")
         self._quiet.wait(timeout)
 
-    def claude_ended(self) -> None:
-        """Pass on the last byte, but do not wait long for a grandchild that keeps the PTY open.
-
-        Then switch off in the user's terminal what Claude left on.
-        """
-        os.write(self._wake_write, b"f")
-
-    def join(self) -> None:
-        self._thread.join()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def _run(self) -> None:
+    def _copy(self) -> None:
+        """At the end, switch off in the user's terminal what Claude left on."""
         try:
-            self._copy()
+            self._pass_on()
             self._write(self._modes.undo())
-        except Exception:
-            log.exception("pty-reader failed")
         finally:
             self._quiet.set()
-            self._sink.finish()
-            self.done = True
-            self._signals.wake()
 
-    def _copy(self) -> None:
+    def _pass_on(self) -> None:
         until: float | None = None  # set when Claude has ended
         left = AFTER_END
         while left > 0:
