@@ -24,7 +24,7 @@ from claude_mpm.launch.sidecar import become, fork_sidecar, read_report
 from claude_mpm.launch.signals import Signals
 from claude_mpm.launch.terminal import Terminal
 from claude_mpm.logs import file_log
-from claude_mpm.session import Session
+from claude_mpm.session import UNKNOWN, Session
 from claude_mpm.sources.lines import Lines
 from claude_mpm.sources.output import OutputDecoder
 from claude_mpm.sources.version import Version, installed_version
@@ -108,7 +108,7 @@ def watch(session: Session, pid: int) -> bool:
             if signals.read() & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
                 session.finish(None, "claude-mpm was told to stop watching")
                 return False
-        session.finish(None, "Claude ended (its exit code is known to its parent only)")
+        session.finish(UNKNOWN, "Claude ended (its exit code is known to its parent only)")
         return True
 
 

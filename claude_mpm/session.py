@@ -75,7 +75,7 @@ class Session:
         self._started = time.monotonic()
         self._start_time = time.time()
         self._pid: int | None = None
-        self._exit: tuple[Exit, str, float] | None = None
+        self._exit: tuple[Exit | None, str, float] | None = None
         self._server: Server | None = None
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
@@ -126,12 +126,13 @@ class Session:
         self._thread.start()
 
     def finish(self, exit_status: Exit | None, reason: str) -> None:
-        """Claude has ended, or we leave it: tell every client, and take the parts down. Blocks up to FINISH_TIME.
+        """Claude has ended, or (None) runs on and we leave it: tell every client, and take the parts down.
 
+        Blocks up to FINISH_TIME.
         A part that does not come back by then is left behind in its thread: the process ends all the same.
         """
         if self._exit is None:
-            self._exit = (exit_status or UNKNOWN, reason, time.time())
+            self._exit = (exit_status, reason, time.time())
         self._ended.set()
         self._thread.join(FINISH_TIME)
         if self._thread.is_alive():
@@ -242,16 +243,18 @@ class Session:
             self._sampler.stop()
             self._sampler.join(1.0)
         if self._sources is not None:
-            self._sources.process_ended(exit_status.code, exit_status.signal)
+            if exit_status is not None:
+                self._sources.process_ended(exit_status.code, exit_status.signal)
             self._sources.drain(DRAIN_TIME)
-        self.log.append(self._final_status(exit_status, reason))
+        if exit_status is not None:
+            self.log.append(self._final_status(exit_status, reason))
         self.log.append(
             ev.session_end(
                 self.log.session_id,
                 end_time,
                 time.monotonic() - self._started,
-                exit_code=exit_status.code,
-                signal=exit_status.signal,
+                exit_code=exit_status.code if exit_status else None,
+                signal=exit_status.signal if exit_status else None,
                 reason=reason,
             )
         )

@@ -314,6 +314,7 @@ def test_a_sidecar_told_to_stop_says_so_and_leaves_claude_alone(
         os.kill(pid, signal.SIGTERM)
         seen.wait_ended()
         assert "stop watching" in seen.all("session.end")[0]["reason"]
+        assert [data["status"] for data in seen.all("claude.status")] == ["starting", "running"], "it runs on"
         wait_gone(pid)
         terminal.write(b"\r")
         assert terminal.wait() == 0
