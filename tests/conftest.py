@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import child_pids, open_fds, wait_until
+
+# Started with `&` by a script, we ignore these two, and so would all that the tests start.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 _SHARED_FD = ("/dev/", "anon_inode:[eventpoll]")  # /dev/urandom and the like, opened once and kept by libraries
 

@@ -68,27 +68,29 @@ def runs_with(case: Case, version: str) -> bool:
 
 def install(version: str) -> None:
     """Put this version into the cache unless it is there. Skips the test where that cannot be done."""
+    trouble = _install(version)
+    if trouble is not None:
+        pytest.skip(trouble)
+
+
+@functools.cache  # without a network npm tries for half a minute: once is enough
+def _install(version: str) -> str | None:
+    """Why it cannot be done; None: it is there."""
     if executable(version).exists():
-        return
+        return None
     npm = shutil.which("npm")
     if npm is None:
-        pytest.skip(f"claude {version} is not in {CACHE}, and there is no npm to install it with")
-    command = [
-        npm,
-        "install",
-        "--prefix",
-        str(CACHE / version),
-        f"@anthropic-ai/claude-code@{version}",
-        "--no-audit",
-        "--no-fund",
-    ]
+        return f"claude {version} is not in {CACHE}, and there is no npm to install it with"
+    package = f"@anthropic-ai/claude-code@{version}"
+    command = [npm, "install", "--prefix", str(CACHE / version), package, "--no-audit", "--no-fund"]
     env = {**os.environ, "HOME": str(HOME)}
     try:
         subprocess.run(command, env=env, check=True, capture_output=True, text=True, timeout=INSTALL_TIME)
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"npm could not install claude {version}: {error.stderr.strip()[-300:]}")
+        return f"npm could not install claude {version}: {error.stderr.strip()[-300:]}"
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install claude {version} in {INSTALL_TIME:g} s")
+        return f"npm did not install claude {version} in {INSTALL_TIME:g} s"
+    return None
 
 
 # --- nowhere to call home to -----------------------------------------------------------------------
