@@ -12,7 +12,7 @@ def run() -> None:
     interruptible = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules load, Ctrl-C just ends us: no traceback
-    from claude_mpm.cli import main
+    from claude_mpm.cli.main import main
 
     if interruptible:
         signal.signal(signal.SIGINT, signal.default_int_handler)

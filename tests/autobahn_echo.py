@@ -16,10 +16,10 @@ from wsproto.frame_protocol import FrameProtocol
 
 from claude_mpm.config import Config, Limits
 from claude_mpm.feed.log import Log
-from claude_mpm.server.backend import Backend
 from claude_mpm.server.bind import bind
 from claude_mpm.server.frames import FrameReader, Received, text_frame
 from claude_mpm.server.listener import Server
+from claude_mpm.server.session_view import Backend
 
 BINARY = b"\0binary\0"  # marks a message that is to go back as a binary one
 

@@ -16,9 +16,9 @@ from support import TIMEOUT, wait_until
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server.backend import Backend
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
+from claude_mpm.server.session_view import Backend
 
 CHROMIUM_ARGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

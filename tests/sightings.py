@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from support import DATA
 
-from claude_mpm.sources.observations import Observation
+from claude_mpm.sources.parse.observations import Observation
 
 VERSIONS = ("1.0.128", "2.0.77", "2.1.330")
 SESSION = "22222222-2222-4222-8222-222222222222"

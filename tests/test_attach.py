@@ -17,7 +17,7 @@ from support import TIMEOUT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
-from claude_mpm.client import Client
+from claude_mpm.client.client import Client
 from claude_mpm.errors import ProtocolError
 
 TOKEN = "0123456789abcdef-token"

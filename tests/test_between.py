@@ -164,7 +164,7 @@ def test_a_signal_without_a_name_is_128_and_its_number(home: Path, tmp_path: Pat
     assert run(*SUBPROCESS, "--claude", str(claude), "-p", home=home, cwd=home).returncode == 168
 
 
-@pytest.mark.parametrize("module", ["claude_mpm.cli", "claude_mpm.run", "claude_mpm.server.bind"])
+@pytest.mark.parametrize("module", ["claude_mpm.cli.main", "claude_mpm.monitor.run", "claude_mpm.server.bind"])
 def test_ctrl_c_while_we_start_leaves_no_traceback(module: str, home: Path, tmp_path: Path) -> None:
     path = at_start(
         tmp_path,
@@ -337,7 +337,7 @@ def test_nothing_heavy_is_loaded_before_claude_starts(mode: tuple[str, ...], hom
     with sit(script(tmp_path, "exit 0"), home, mode=mode, PYTHONPATH=path) as terminal:
         terminal.wait()
     loaded = set((home / "loaded").read_text().split())
-    assert "claude_mpm.cli" in loaded
+    assert "claude_mpm.cli.main" in loaded
     assert loaded & HEAVY == set()
 
 
@@ -391,7 +391,7 @@ def test_a_log_on_a_disk_that_hangs_keeps_nobody(home: Path, tmp_path: Path) -> 
     logs.mkdir(parents=True)
     os.mkfifo(logs / f"port-{port}.log")  # opening it for writing blocks for ever
     path = at_start(
-        tmp_path, "import claude_mpm.session as s, logging\nold = s.Session.claude_running\n"
+        tmp_path, "import claude_mpm.monitor.session as s, logging\nold = s.Session.claude_running\n"
         "def new(self, pid):\n    s.log.warning('to the log')\n    old(self, pid)\ns.Session.claude_running = new\n",
     )  # fmt: skip
     args = (

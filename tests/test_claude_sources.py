@@ -18,10 +18,10 @@ from support import DATA, TIMEOUT, wait_until
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
-from claude_mpm.sources.claude import ClaudeSources
-from claude_mpm.sources.hooks import hook_settings
-from claude_mpm.sources.transcripts import slug
-from claude_mpm.sources.watcher import Watcher
+from claude_mpm.launch.hook_settings import hook_settings
+from claude_mpm.sources.files.claude import ClaudeSources
+from claude_mpm.sources.files.transcripts import slug
+from claude_mpm.sources.files.watcher import Watcher
 
 OTHER = "33333333-3333-4333-8333-333333333333"
 BEFORE = 1_795_000_000.0  # seconds since the epoch; before everything in the recorded sessions

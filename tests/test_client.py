@@ -11,9 +11,9 @@ import pytest
 from scripted_server import ScriptedServer, scripted
 from support import TIMEOUT, wait_until
 
-from claude_mpm import client as client_module
-from claude_mpm import link
-from claude_mpm.client import CONNECTED, LOST, Client
+from claude_mpm.client import client as client_module
+from claude_mpm.client import connection as link
+from claude_mpm.client.client import CONNECTED, LOST, Client
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 
 Frame = dict[str, Any]

@@ -9,12 +9,12 @@ import pytest
 from serving import TOKEN, Served, serving
 from support import TIMEOUT, wait_until
 
-from claude_mpm import client as client_module
-from claude_mpm import instances
-from claude_mpm.client import CONNECTED, LOST, Client
+from claude_mpm.client import client as client_module
+from claude_mpm.client.client import CONNECTED, LOST, Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 from claude_mpm.feed import event as ev
+from claude_mpm.system import instances
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from serving import INSTANCE, UNHURRIED, FakeControl
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server.backend import Backend
 from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_DEFAULT, Client, answer
+from claude_mpm.server.session_view import Backend
 from claude_mpm.server.subscription import Subscription
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from program import environment, run, script
 
-from claude_mpm import doctor
+from claude_mpm.cli import doctor
 
 
 def found(findings: list[doctor.Finding]) -> dict[str, bool]:

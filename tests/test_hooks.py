@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from sightings import as_line, kinds, records
 from support import DATA
 
-from claude_mpm.sources import hooks
-from claude_mpm.sources.observations import (
+from claude_mpm.launch import hook_settings
+from claude_mpm.sources.parse import hooks
+from claude_mpm.sources.parse.observations import (
     AgentEnded,
     AgentSeen,
     Notified,
@@ -27,12 +28,13 @@ from claude_mpm.sources.observations import (
     ToolStarted,
     TurnEnded,
 )
+from claude_mpm.system.state_dir import HOOK_SUFFIX
 
 PAYLOAD = b'{"hook_event_name": "Stop", "text": "\xc3\xbc\\n"}'
 
 
 def command(spool: Path) -> str:
-    (group,) = hooks.hook_settings(spool)["Stop"]
+    (group,) = hook_settings.hook_settings(spool)["Stop"]
     (hook,) = group["hooks"]
     return str(hook["command"])
 
@@ -44,7 +46,7 @@ def run(spool: Path, payload: bytes = PAYLOAD, shell: str = "sh") -> None:
 
 
 def dropped(spool: Path) -> list[bytes]:
-    return [path.read_bytes() for path in spool.iterdir() if path.name.endswith(hooks.SUFFIX)]
+    return [path.read_bytes() for path in spool.iterdir() if path.name.endswith(HOOK_SUFFIX)]
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 def test_only_events_and_a_type_every_version_knows(tmp_path: Path) -> None:
-    settings = hooks.hook_settings(tmp_path)
+    settings = hook_settings.hook_settings(tmp_path)
     assert set(settings) == {
         "PreToolUse", "PostToolUse", "Notification", "UserPromptSubmit", "SessionStart", "SessionEnd", "Stop",
         "SubagentStop", "PreCompact",
@@ -71,9 +73,11 @@ def test_only_events_and_a_type_every_version_knows(tmp_path: Path) -> None:
 
 
 def test_a_known_version_is_asked_for_what_it_can_tell(tmp_path: Path) -> None:
-    assert set(hooks.hook_settings(tmp_path, (1, 0, 128))) == set(hooks.EVENTS)
-    assert set(hooks.hook_settings(tmp_path, (2, 0, 77))) == {*hooks.EVENTS, "PermissionRequest"}
-    assert set(hooks.hook_settings(tmp_path, (2, 1, 330))) == {*hooks.EVENTS, "PermissionRequest"} - {"Stop"}
+    assert set(hook_settings.hook_settings(tmp_path, (1, 0, 128))) == set(hook_settings.EVENTS)
+    assert set(hook_settings.hook_settings(tmp_path, (2, 0, 77))) == {*hook_settings.EVENTS, "PermissionRequest"}
+    assert set(hook_settings.hook_settings(tmp_path, (2, 1, 330))) == {*hook_settings.EVENTS, "PermissionRequest"} - {
+        "Stop"
+    }
 
 
 def test_a_permission_request_is_waiting() -> None:

@@ -7,23 +7,32 @@ from collections.abc import Iterator
 
 from support import ROOT
 
-# A part may import parts of the lines below its own, none of its own line. Two names joined by + are one part.
-LAYERS = [
-    ["__main__"],
-    ["cli+commands"],
-    ["run", "doctor", "watch"],
-    ["session", "client"],
-    ["instances", "link", "info", "state_dir"],
-    ["launch", "sources", "server", "browser", "info", "logs", "demo"],
-    ["feed"],
-    ["config", "errors"],
-]
+# The house: which room may import which. A room may always import itself.
+BASE = {"config", "errors"}
+ROOMS: dict[str, set[str]] = {
+    "__main__": {"cli"},
+    "cli": {"monitor", "client", "launch", "server", "feed", "system", *BASE},
+    "monitor": {"launch", "sources.files", "server", "screen", "feed", "system", *BASE},
+    "launch": {"system", *BASE},
+    "sources.files": {"sources.track", "sources.parse", "feed", "system", *BASE},
+    "sources.track": {"sources.parse", "feed", "system", *BASE},
+    "sources.parse": {"feed", "system", *BASE},
+    "sources": set(),
+    "server": {"feed", "system", *BASE},
+    "screen": {"feed", "system", *BASE},
+    "client": {"feed", "system", *BASE},
+    "demo": set(),
+    "feed": {"system", *BASE},
+    "system": BASE,
+    "config": set(),
+    "errors": set(),
+}
 KNOWN_IN = {
-    "simple_websocket": ("link",),
-    "wsproto": ("server", "link"),
-    "watchdog": ("sources.watcher",),
-    "psutil": ("sources.process", "instances"),
-    "pyghostty": ("feed.emulator",),
+    "simple_websocket": ("client",),
+    "wsproto": ("server", "client"),
+    "watchdog": ("sources.files",),
+    "psutil": ("system",),
+    "pyghostty": ("screen",),
     "asyncio": (),
 }
 
@@ -41,21 +50,21 @@ def imports() -> Iterator[tuple[str, str]]:
                 yield from ((module, f"{base}.{name.name}") for name in node.names)
 
 
-def part(module: str) -> tuple[int, str] | None:
-    """Layer and part of a dotted name, with `claude_mpm.` or without; None for what belongs to no part."""
-    first = module.removeprefix("claude_mpm.").partition(".")[0]
-    return next(((i, p) for i, parts in enumerate(LAYERS) for p in parts if first in p.split("+")), None)
+def room(name: str) -> str | None:
+    """The room of a dotted name, with `claude_mpm.` or without; None for what is in none (the version)."""
+    parts = name.removeprefix("claude_mpm.").split(".")
+    return next((found for end in (2, 1) if (found := ".".join(parts[:end])) in ROOMS), None)
 
 
-def test_every_module_has_its_place() -> None:
-    assert sorted({module for module, _ in imports() if module != "__init__" and part(module) is None}) == []
+def test_every_module_is_in_a_room() -> None:
+    assert sorted({module for module, _ in imports() if module != "__init__" and room(module) is None}) == []
 
 
-def test_no_import_runs_back_or_sideways() -> None:
+def test_rooms_import_only_what_the_table_allows() -> None:
     wrong = []
     for module, name in imports():
-        here, there = part(module), part(name) if name.startswith("claude_mpm.") else None
-        if here is not None and there is not None and there != here and there[0] <= here[0]:
+        here, there = room(module), room(name) if name.startswith("claude_mpm.") else None
+        if here is not None and there is not None and there != here and there not in ROOMS[here]:
             wrong.append(f"{module} imports {name}")
     assert wrong == []
 

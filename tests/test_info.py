@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from claude_mpm.info import git_branch
+from claude_mpm.monitor.info import git_branch
 
 
 def repository(path: Path, head: str) -> Path:

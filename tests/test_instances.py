@@ -18,14 +18,14 @@ import psutil
 import pytest
 from support import ROOT, TIMEOUT
 
-from claude_mpm import instances
 from claude_mpm.errors import UsageError
-from claude_mpm.instances import Holder, live, register, token_for, unregister, who_holds
+from claude_mpm.system import instances
+from claude_mpm.system.instances import Holder, live, register, token_for, unregister, who_holds
 
 REGISTER = """
 import sys
 from pathlib import Path
-from claude_mpm.instances import register
+from claude_mpm.system.instances import register
 register(Path(sys.argv[1]), eval(sys.argv[2]), "a token")
 print("registered", flush=True)
 sys.stdin.read()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_mpm.sources.lines import Lines
+from claude_mpm.sources.files.tail import Lines
 
 TEXT = b'{"a":1}\r\n\n{"b":"\xc3\xbc"}\nlast'
 

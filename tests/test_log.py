@@ -12,10 +12,10 @@ from support import TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
-from claude_mpm.feed import kept as kept_module
+from claude_mpm.feed import retention as kept_module
 from claude_mpm.feed.event import Event
-from claude_mpm.feed.kept import Evicted, Kept
 from claude_mpm.feed.log import NEWEST_ONLY, Entry, Log
+from claude_mpm.feed.retention import Evicted, Kept
 
 
 def make(kind: str, size: int = 1) -> Event:

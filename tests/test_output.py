@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_mpm.feed.event import Event
-from claude_mpm.sources.output import OutputDecoder
+from claude_mpm.monitor.output import OutputDecoder
 
 JOIN_TIME = 0.015
 BOXES = (

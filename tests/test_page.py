@@ -17,9 +17,9 @@ from support import DATA, ROOT, TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.emulator import available
 from claude_mpm.feed.log import Log
-from claude_mpm.feed.screen import Screen
+from claude_mpm.screen.emulator import available
+from claude_mpm.screen.screen import Screen
 
 pytestmark = pytest.mark.browser
 

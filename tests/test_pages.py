@@ -11,8 +11,8 @@ from serving import INSTANCE, TOKEN, Served, ask, get, serving
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
-from claude_mpm.server import pages
-from claude_mpm.server.pages import content_security_policy
+from claude_mpm.server import http as pages
+from claude_mpm.server.http import content_security_policy
 
 HTML = "<!doctype html><style>\nbody { color: red }\n</style><p>hé</p><script>\nlet a = '<b>';\n</script>\n"
 

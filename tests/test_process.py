@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from support import TIMEOUT, wait_until
 
-from claude_mpm.sources import process as process_module
-from claude_mpm.sources.process import (
-    ExitWatch,
-    ProcessSampler,
+from claude_mpm.system import exit_watch, process_sampler
+from claude_mpm.system.exit_watch import ExitWatch
+from claude_mpm.system.process_sampler import ProcessSampler
+from claude_mpm.system.processes import (
     companions,
     descendants,
     process_identity,
@@ -155,7 +155,7 @@ def pidfd_or_not(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     """With and without the system's help."""
     if request.param == "polling":
         monkeypatch.delattr(os, "pidfd_open", raising=False)
-        monkeypatch.setattr(process_module, "EXIT_POLL", 0.01)
+        monkeypatch.setattr(exit_watch, "EXIT_POLL", 0.01)
     elif not hasattr(os, "pidfd_open"):
         pytest.skip("no pidfd here")
     return bool(request.param == "pidfd")
@@ -203,7 +203,7 @@ def test_exit_watch_of_a_process_that_is_gone_does_not_block(processes: Processe
 
 @pytest.fixture
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_module, "FRESH", 0.0)
+    monkeypatch.setattr(process_sampler, "FRESH", 0.0)
 
 
 def test_sample_has_the_whole_tree_and_ourselves(processes: Processes) -> None:
@@ -241,7 +241,7 @@ def test_without_a_process_and_after_its_end_there_is_only_the_monitor(
 
 def test_many_askers_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[None] = []
-    monkeypatch.setattr(process_module, "FRESH", 3600.0)
+    monkeypatch.setattr(process_sampler, "FRESH", 3600.0)
     sampler = ProcessSampler(lambda: asked.append(None))
     assert sampler.sample() is sampler.sample()
     assert len(asked) == 1
@@ -297,7 +297,7 @@ def test_a_failing_tick_ends_the_sampler_with_a_log_line(caplog: pytest.LogCaptu
 
 
 def test_psutil_is_not_loaded_before_it_is_needed() -> None:
-    code = "import sys, claude_mpm.sources.process, claude_mpm.instances; sys.exit('psutil' in sys.modules)"
+    code = "import sys, claude_mpm.system.processes, claude_mpm.system.instances; sys.exit('psutil' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

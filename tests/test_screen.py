@@ -18,12 +18,13 @@ from schemas import check
 from support import DATA, TIMEOUT, wait_until
 
 from claude_mpm.config import Limits
-from claude_mpm.feed import emulator as emulator_module
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.emulator import Emulator, available
 from claude_mpm.feed.log import Log
-from claude_mpm.feed.screen import MAX_SIZES, Screen
-from claude_mpm.feed.screen_lines import Frames, Picture
+from claude_mpm.screen import emulator as emulator_module
+from claude_mpm.screen.emulator import Emulator, available
+from claude_mpm.screen.pictures import Frames, Picture
+from claude_mpm.screen.screen import MAX_SIZES, Screen
+from claude_mpm.system import json_text
 
 pytest.importorskip("pyghostty")
 
@@ -335,7 +336,7 @@ def test_hostile_output_leaves_a_picture_that_can_be_sent(name: str) -> None:
     frames = Frames()
     frames.take(shown(HOSTILE[name]))
     data = frames.full().data
-    assert len(ev.dumps(data)) < 2_000_000
+    assert len(json_text.dumps(data)) < 2_000_000
     assert not any(ord(char) < 32 for _, line in data["lines"] for char in text_of(line))
 
 
@@ -633,7 +634,7 @@ def test_nothing_is_computed_when_nobody_asks(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_burst_makes_few_events_and_the_last_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_mpm.feed.screen.INTERVAL", 3600.0)
+    monkeypatch.setattr("claude_mpm.screen.screen.INTERVAL", 3600.0)
     writer = Writer()
     with screen_of(writer.log) as screen, Watching(writer.log) as watching:
         screen.set_active(True)
@@ -648,8 +649,8 @@ def test_a_burst_makes_few_events_and_the_last_is_right(monkeypatch: pytest.Monk
 
 
 def test_what_the_program_holds_back_is_not_shown_until_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_mpm.feed.screen.HOLD_TIME", 3600.0)
-    monkeypatch.setattr("claude_mpm.feed.screen.INTERVAL", 0.0)
+    monkeypatch.setattr("claude_mpm.screen.screen.HOLD_TIME", 3600.0)
+    monkeypatch.setattr("claude_mpm.screen.screen.INTERVAL", 0.0)
     writer = Writer()
     writer.write("before")
     with screen_of(writer.log) as screen, Watching(writer.log) as watching:

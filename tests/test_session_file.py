@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sightings import as_line, records
 
-from claude_mpm.sources import session_file
-from claude_mpm.sources.observations import Busy, SessionStarted
+from claude_mpm.sources.parse import session_file
+from claude_mpm.sources.parse.observations import Busy, SessionStarted
 
 
 @pytest.mark.parametrize("status", ["busy", "idle", "waiting"])

@@ -5,7 +5,7 @@ import stat
 import subprocess
 from pathlib import Path
 
-from claude_mpm.state_dir import LOGS_KEPT, log_path, make_spool, prune
+from claude_mpm.system.state_dir import LOGS_KEPT, log_path, make_spool, prune
 
 
 def test_a_spool_is_private_and_its_own(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sightings import as_line, kinds, records
 from support import DATA
 
-from claude_mpm.sources import stream_json
-from claude_mpm.sources.observations import AgentEnded, AgentSeen, ApiFailed, Cost, Observation, Said, TurnEnded
+from claude_mpm.sources.parse import stream_json
+from claude_mpm.sources.parse.observations import AgentEnded, AgentSeen, ApiFailed, Cost, Observation, Said, TurnEnded
 
 FILES = sorted((DATA / "stream_json").glob("*.jsonl"))
 

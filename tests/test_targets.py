@@ -23,7 +23,7 @@ from terminal import Terminal
 from watching import Watcher
 
 from claude_mpm.server.bind import bind
-from claude_mpm.state_dir import log_path
+from claude_mpm.system.state_dir import log_path
 
 SUBPROCESS = ("--websocket", "--launch-method", "subprocess", "--websocket-port")
 ECHO = 'echo READY; while read line; do echo "got $line"; [ "$line" = end ] && exit 3; done'

@@ -17,18 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import DATA, TIMEOUT, wait_until
 
-from claude_mpm.feed.event import dumps
-from claude_mpm.sources.files import read_file
-from claude_mpm.sources.todos import (
+from claude_mpm.sources.files.todo_files import (
     AGAIN,
-    MAX_TODOS,
     TodoFiles,
     TodoList,
     cleared_away,
-    parse_task_file,
-    parse_todo_file,
 )
-from claude_mpm.sources.watcher import Watcher
+from claude_mpm.sources.files.watcher import Watcher
+from claude_mpm.sources.parse.todo_files import MAX_TODOS, parse_task_file, parse_todo_file
+from claude_mpm.system.files import read_file
+from claude_mpm.system.json_text import dumps
 
 SID = "22222222-2222-4222-8222-222222222222"
 OTHER = "33333333-3333-4333-8333-333333333333"

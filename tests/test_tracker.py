@@ -18,10 +18,11 @@ from support import DATA
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Source
-from claude_mpm.sources import hooks, session_file, stream_json, transcript
-from claude_mpm.sources import observations as seen
-from claude_mpm.sources.observations import Observation, Who
-from claude_mpm.sources.tracker import Tracker
+from claude_mpm.sources.parse import hooks, session_file, stream_json, transcript
+from claude_mpm.sources.parse import observations as seen
+from claude_mpm.sources.parse.observations import Observation, Who
+from claude_mpm.sources.track.tracker import Tracker
+from claude_mpm.system import json_text
 
 TASKS = ("Research the topic", "Parallel beta", "Parallel gamma")
 Sighting = tuple[Observation, Source, float]
@@ -651,7 +652,7 @@ def test_nothing_that_is_observed_is_an_exception(told: list[tuple[Any, dict[str
         }[source]()
         for one in found:
             for event in tracker.observe(one, source, 1.0):
-                ev.dumps(event.data)
+                json_text.dumps(event.data)
     for name in tracker.take_unsettled():
         tracker.settle(name)
     tracker.observe(seen.ProcessEnded(Who(), None, 1, None), "process", 2.0)

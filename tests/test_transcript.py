@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sightings import VERSIONS, as_line, kinds, records, transcripts
 from support import DATA
 
-from claude_mpm.sources import transcript
-from claude_mpm.sources.lines import Lines
-from claude_mpm.sources.observations import (
+from claude_mpm.sources.files.tail import Lines
+from claude_mpm.sources.parse import transcript
+from claude_mpm.sources.parse.observations import (
     AgentEnded,
     AgentSeen,
     ApiFailed,

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import ScriptedServer, scripted
 
-from claude_mpm.client import Client
+from claude_mpm.cli.watch import INTERRUPTED, main, plain, render, watch
+from claude_mpm.client.client import Client
 from claude_mpm.errors import ConnectionFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.log import Log
-from claude_mpm.watch import INTERRUPTED, main, plain, render, watch
 
 INFO = {"port": 8765, "host": "localhost", "working_dir": "/home/me/project"}
 TODO = {"id": "1", "content": "Write tests", "status": "in_progress", "active_form": "Writing tests"}

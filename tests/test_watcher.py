@@ -18,8 +18,8 @@ from support import ROOT, TIMEOUT, wait_until
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
-from claude_mpm.sources.inbox import MAX_NAMES, MAX_WORK
-from claude_mpm.sources.watcher import MOVE_GROUPERS, Watcher
+from claude_mpm.sources.files.watcher import MOVE_GROUPERS, Watcher
+from claude_mpm.sources.files.work_queue import MAX_NAMES, MAX_WORK
 
 
 class Seen:
@@ -476,7 +476,7 @@ def test_lost_events_are_noticed_by_the_directory_s_time_stamp(make: Make, tmp_p
 _REALLY_NONE_LEFT = """
 import queue, sys
 from pathlib import Path
-from claude_mpm.sources.watcher import Watcher
+from claude_mpm.sources.files.watcher import Watcher
 Path("/proc/sys/user/max_inotify_" + sys.argv[2]).write_text("0")
 changes, errors = queue.Queue(), []
 watcher = Watcher(errors.append)

@@ -129,7 +129,7 @@ for number in range(count):
 
 
 def transcript(repeat: int, seconds: float) -> Iterator[Row]:
-    from claude_mpm.client import Client
+    from claude_mpm.client.client import Client
 
     yield "way", "lines", "median ms", "p99 ms"
     with _world("sleep 1000") as (home, claude, env):
@@ -169,7 +169,7 @@ def _delays(delays: list[float], expected: int) -> Row:
 
 
 def hook(repeat: int, seconds: float) -> Iterator[Row]:
-    from claude_mpm.sources.hooks import hook_settings
+    from claude_mpm.launch.hook_settings import hook_settings
 
     yield "command", "median ms", "p99 ms", "ratio"
     with tempfile.TemporaryDirectory(prefix="claude-mpm-bench-") as name:
@@ -221,7 +221,7 @@ def start(repeat: int, seconds: float) -> Iterator[Row]:
 def idle(repeat: int, seconds: float) -> Iterator[Row]:
     import psutil
 
-    from claude_mpm.client import Client
+    from claude_mpm.client.client import Client
 
     yield "what", "clients", "CPU ms a minute", "memory MB", "threads"
     span = seconds * 2 * repeat

@@ -43,9 +43,9 @@ def _ours(pipe: Any, rate: float, events: int) -> None:
     from claude_mpm.config import Config
     from claude_mpm.feed import event as ev
     from claude_mpm.feed.log import Log
-    from claude_mpm.server.backend import Backend
     from claude_mpm.server.bind import bind
     from claude_mpm.server.listener import Server
+    from claude_mpm.server.session_view import Backend
 
     log = Log("bench")
     backend = Backend(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)

@@ -27,8 +27,8 @@ def look(port: int) -> dict[str, Any]:
     """What is so of `port`: `free`, `holder` (None: nobody, or not known), `free_port`. ClaudeMpmError: none to be had."""
     from claude_mpm.config import Config
     from claude_mpm.errors import PortTaken
-    from claude_mpm.instances import who_holds
     from claude_mpm.server.bind import bind, next_free
+    from claude_mpm.system.instances import who_holds
 
     holder, is_free = None, True
     try:
@@ -56,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="port, free, holder and free_port as a JSON object")
     chosen = parser.parse_args(argv)
 
+    from claude_mpm.cli.watch import plain
     from claude_mpm.errors import ClaudeMpmError
-    from claude_mpm.watch import plain
 
     try:
         found = look(chosen.port)

@@ -10,6 +10,6 @@ from checkout import use_checkout
 if __name__ == "__main__":
     use_checkout()
 
-    from claude_mpm.watch import main
+    from claude_mpm.cli.watch import main
 
     sys.exit(main(prog="test_websocket.py"))

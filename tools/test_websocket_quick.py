@@ -25,7 +25,7 @@ exit code: 0 it answered; 1 it did not, stderr says why; 2 usage
 
 def readable(status: dict[str, Any], where: str, seconds: float) -> str:
     """The answer to get_status for people. What is unknown is left out."""
-    from claude_mpm.watch import plain
+    from claude_mpm.cli.watch import plain
 
     info, todos = status.get("instance_info") or {}, (status.get("todos") or {}).get("stats") or {}
     agents, waiting = (status.get("agents") or {}).get("active_agents") or [], status.get("waiting_for") or {}
@@ -60,9 +60,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="the answer as JSON")
     chosen = parser.parse_args(argv)
 
-    from claude_mpm.client import Client
+    from claude_mpm.cli.watch import running_port
+    from claude_mpm.client.client import Client
     from claude_mpm.errors import ClaudeMpmError
-    from claude_mpm.watch import running_port
 
     started = time.monotonic()
     try:

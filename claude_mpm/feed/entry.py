@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
+from claude_mpm.system import json_text
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class Entry:
 
     def json(self) -> bytes:
         """UTF-8 JSON of message(). Made anew each time: only the frame is kept, or memory would hold everything thrice."""
-        return ev.dumps(self.message())
+        return json_text.dumps(self.message())
 
 
 @dataclass(frozen=True, slots=True)

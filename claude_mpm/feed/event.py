@@ -7,7 +7,6 @@ numbers and stamps it (see log.py).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -61,23 +60,6 @@ class Event:
 def rfc3339(seconds: float) -> str:
     """UTC with milliseconds and `Z`, as every `timestamp` of the protocol."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def dumps(value: object) -> bytes:
-    """Compact JSON as UTF-8. Lone surrogates (legal in JSON text, not in UTF-8) become `?`."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def loads(text: bytes | str) -> Any:
-    """JSON text to a value. NaN and infinities, which are not JSON, become None.
-
-    Raises:
-        ValueError: whatever is wrong with the text (bad UTF-8, nesting too deep, a number too long).
-    """
-    try:
-        return json.loads(text, parse_constant=lambda _: None)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
 
 
 def _some(**values: Any) -> dict[str, Any]:

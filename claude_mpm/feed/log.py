@@ -18,8 +18,8 @@ from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Batch, Entry, Gap
 from claude_mpm.feed.event import Event
-from claude_mpm.feed.kept import Evicted, Kept
 from claude_mpm.feed.patterns import expand
+from claude_mpm.feed.retention import Evicted, Kept
 from claude_mpm.feed.state import State
 
 __all__ = ["NEWEST_ONLY", "Batch", "Cursor", "Entry", "Follower", "Gap", "Log"]

@@ -11,8 +11,9 @@ from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
-from claude_mpm.server.backend import Backend, Control
+from claude_mpm.server.session_view import Backend, Control
 from claude_mpm.server.subscription import Subscription
+from claude_mpm.system import json_text
 
 HISTORY_DEFAULT = 100  # events
 HISTORY_MAX = 10_000  # events in one reply
@@ -77,7 +78,7 @@ class _Params:
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
     """A reply as JSON. `fields` stand before data."""
-    return ev.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields, "data": data})
+    return json_text.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields, "data": data})
 
 
 def status_reply(asker: Asker, **fields: Any) -> bytes:
@@ -108,7 +109,7 @@ def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
 
 def _decode(text: bytes) -> dict[str, Any]:
     try:
-        message = ev.loads(text)
+        message = json_text.loads(text)
     except ValueError as error:
         raise ProtocolError("invalid_json", f"not JSON: {error}") from None
     if not isinstance(message, dict):

@@ -18,6 +18,7 @@ from claude_mpm.server import frames
 from claude_mpm.server.commands import Client, answer, status_reply
 from claude_mpm.server.frames import Closing, FrameReader, text_frame
 from claude_mpm.server.subscription import Due
+from claude_mpm.system import json_text
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
@@ -250,7 +251,7 @@ class Connection:
         event = ev.system_gap(due.gap.from_seq, due.gap.to_seq, due.gap.counts, due.reason)
         message = Entry(0, event, ev.rfc3339(time.time()), self._client.log.instance_id, None).message()
         del message["seq"]
-        return text_frame(ev.dumps(message))
+        return text_frame(json_text.dumps(message))
 
     def _write(self, data: bytes) -> None:
         """All of `data`. Raises OSError when the peer takes nothing for `send_time`."""

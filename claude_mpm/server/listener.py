@@ -19,14 +19,14 @@ from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server import pages
-from claude_mpm.server.backend import ON_DEMAND, Backend
+from claude_mpm.server import http as pages
 from claude_mpm.server.bind import require_token
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
+from claude_mpm.server.http_request import Visitor
+from claude_mpm.server.session_view import ON_DEMAND, Backend
 from claude_mpm.server.subscription import Subscription
-from claude_mpm.server.visitor import Visitor
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
 CROWD_PAUSE = 0.01  # seconds; before accept() while those that were refused have not left yet

@@ -1,0 +1,50 @@
+"""The settings that make Claude's hooks tell us what it does.
+
+A hook is a few milliseconds of POSIX sh that puts its input as one whole file into the spool, a private directory.
+Whatever happens there, it prints nothing, reads all its input and ends with 0: an exit code of 2 would block Claude.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from claude_mpm.system.state_dir import HOOK_SUFFIX
+
+# Known to every version from 1.0.128 on. An unknown name makes 1.x drop the whole file and 2.x ask the user at startup.
+EVENTS = (
+    "PreToolUse", "PostToolUse", "Notification", "UserPromptSubmit", "SessionStart", "SessionEnd", "Stop",
+    "SubagentStop", "PreCompact",
+)  # fmt: skip
+# Seen from 2.0.77 on; tells of a permission dialog at once, where 1.x and 2.0 notify after six seconds.
+PERMISSION, HAS_PERMISSION = "PermissionRequest", (2, 0, 77)
+# From here on the transcript and the session file tell a turn's end, and a Stop hook is noted in the transcript.
+TELLS_STOP = (2, 1, 300)
+MAX_WAITING = 4096  # payloads in the spool; more means that nobody reads them
+MAX_PAYLOAD = 32768  # blocks of 512 bytes, the unit of ulimit -f: 16 MiB
+TIME = 5  # seconds Claude gives a hook; it needs milliseconds
+
+# `$$` names the file: no other living process has it, and as it grows it orders files of the same instant. The cat in
+# the last line keeps Claude from a broken pipe where nothing can be written.
+_SCRIPT = """d={spool}; f="$d/.$$"
+{{ [ -d "$d" ] && set -- "$d"/* && [ $# -lt {most} ] && ulimit -f {size} && cat >"$f" && mv "$f" "$d/$${suffix}"; }} 2>/dev/null ||
+{{ rm -f "$f"; cat >/dev/null; }} 2>/dev/null
+exit 0"""
+
+
+def hook_settings(spool: Path, version: tuple[int, int, int] | None = None) -> dict[str, list[dict[str, Any]]]:
+    """The value of `hooks` in Claude's settings: {event: [matcher group]}.
+
+    `version` is Claude's, where it is known; without it only what every version accepts and needs.
+    `async`: 2.1 does not wait for the hook; 1.x and 2.0 do, and ignore the key.
+    """
+    command = _SCRIPT.format(spool=shlex.quote(str(spool)), most=MAX_WAITING, size=MAX_PAYLOAD, suffix=HOOK_SUFFIX)
+    hook = {"type": "command", "command": command, "timeout": TIME, "async": True}
+    events = list(EVENTS)
+    if version is not None and version >= HAS_PERMISSION:
+        events.append(PERMISSION)
+    if version is not None and version >= TELLS_STOP:
+        events.remove("Stop")
+    matched = ("PreToolUse", "PostToolUse", PERMISSION)
+    return {event: [({"matcher": "*"} if event in matched else {}) | {"hooks": [dict(hook)]}] for event in events}

@@ -1,0 +1,1 @@
+"""One monitored run: its parts, built, started and stopped."""

@@ -1,0 +1,1 @@
+"""Claude's files, watched and read on."""

@@ -1,0 +1,1 @@
+"""Bytes in, observations out. Pure."""

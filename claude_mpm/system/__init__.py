@@ -1,0 +1,1 @@
+"""The machine: processes, files, the state directory, the instances of this user."""

@@ -1,0 +1,198 @@
+"""Who else is running: one file per instance, `<state_dir>/instances/<instance_id>.json`, and who holds a port.
+
+A file counts while the process that wrote it runs; pid and start time together say so. The rest is cleared away by
+whoever looks. The token is in the file, which only its user can read, so that tools of the same user need no typing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from claude_mpm.config import Config
+from claude_mpm.errors import UsageError
+from claude_mpm.system.files import read_file
+from claude_mpm.system.json_text import dumps, loads
+from claude_mpm.system.processes import process_identity
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 64 * 1024  # of one file
+MAX_FILES = 1_000
+DAY = 24 * 3600.0  # seconds; a file that is no good stays that long: its writer may be a newer version
+WEEK = 7 * DAY  # a file of another machine or container that shares the home directory
+MAX_COMMAND = 100  # characters of a command line shown
+INSTANCE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+NEEDED = {"instance_id": str, "port": int, "host": str, "working_dir": str, "pid": int, "started_at": str}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who listens on a port. `cwd` is known of a claude-mpm of ours only."""
+
+    pid: int
+    command: str
+    cwd: str | None = None
+
+    def __str__(self) -> str:
+        """Fits behind "port 8765 is taken by"."""
+        if self.cwd is not None:
+            return f"another claude-mpm, watching {self.cwd} (pid {self.pid})"
+        return f"{self.command or 'a process'} (pid {self.pid})"
+
+
+def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> None:
+    """Say that this process serves `info` (as in `session.start`).
+
+    Raises:
+        OSError: the file cannot be written.
+        UsageError: `info` would not be read again by live().
+    """
+    if (wrong := _wrong(info)) is not None:
+        raise UsageError(f"not an instance: {wrong}")
+    directory = state_dir / "instances"
+    for made in (state_dir, directory):
+        made.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.chmod(directory, 0o700)  # an older one may be open to others
+    content = dumps({"info": dict(info), "token": token, "where": _where(), "process": process_identity(os.getpid())})
+    fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # mode 0600
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+        os.replace(temporary, directory / f"{info['instance_id']}.json")
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def unregister(state_dir: Path, instance_id: str) -> None:
+    """Undo register(). Not being registered is fine."""
+    if INSTANCE_ID.fullmatch(instance_id):
+        _remove(state_dir / "instances" / f"{instance_id}.json")
+
+
+def live(state_dir: Path) -> list[dict[str, Any]]:
+    """instance_info of every instance of this user that runs, the oldest first. Removes what the dead left."""
+    return sorted((record["info"] for record in _records(state_dir)), key=lambda info: info["started_at"])
+
+
+def token_for(port: int, state_dir: Path | None = None) -> str | None:
+    """The token of the running instance on `port`; None: none there, or it wants no token."""
+    for record in _records(state_dir or Config().state_dir):
+        if record["info"]["port"] == port:
+            token = record.get("token")
+            return token if isinstance(token, str) else None
+    return None
+
+
+def who_holds(port: int, state_dir: Path | None = None) -> Holder | None:
+    """Who listens on `port` of this machine's loopback. None: nobody, or we may not know."""
+    for record in _records(state_dir or Config().state_dir):
+        info = record["info"]
+        if info["port"] == port:
+            return Holder(info["pid"], "claude-mpm", _printable(info["working_dir"]))
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
+                continue
+            if connection.pid and _reached_by_loopback(connection.laddr.ip):  # no pid: another user's
+                return Holder(connection.pid, _command(connection.pid))
+    except (psutil.Error, OSError) as error:
+        log.debug("who holds port %s: %s", port, error)
+    return None
+
+
+def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
+    """The files of instances that run."""
+    directory = state_dir / "instances"
+    try:
+        names = sorted(os.listdir(directory))[:MAX_FILES]
+    except OSError:
+        return
+    where = _where()
+    for path in (directory / name for name in names):
+        try:
+            record = _read(path)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            log.debug("instance file left aside: %s: %s", path, error)
+            _remove(path, older_than=DAY)
+            continue
+        pid, started = record["process"]
+        if record["where"] != where:
+            _remove(path, older_than=WEEK)
+        elif process_identity(pid) == (pid, started):
+            yield record
+        else:
+            _remove(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises OSError and ValueError."""
+    if path.suffix != ".json":
+        raise ValueError("not an instance's")
+    record = loads(read_file(path, MAX_BYTES)[0])
+    if not isinstance(record, dict) or not isinstance(record.get("info"), dict):
+        raise ValueError("another shape")
+    if (wrong := _wrong(record["info"])) is not None:
+        raise ValueError(wrong)
+    process = record.get("process")
+    if not (isinstance(process, list) and len(process) == 2 and isinstance(process[0], int) and "where" in record):
+        raise ValueError("no process")
+    return record
+
+
+def _wrong(info: Mapping[str, Any]) -> str | None:
+    for name, kind in NEEDED.items():
+        if not isinstance(info.get(name), kind) or isinstance(info[name], bool):
+            return f"{name} is missing or of another type"
+    return None if INSTANCE_ID.fullmatch(info["instance_id"]) else "instance_id is not one"
+
+
+def _remove(path: Path, older_than: float | None = None) -> None:
+    with suppress(OSError):
+        if older_than is None or time.time() - path.lstat().st_mtime > older_than:
+            path.unlink()
+
+
+def _where() -> str:
+    """What pids are relative to: this run of the kernel, this pid namespace. Empty where that is not to be had."""
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _reached_by_loopback(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(found, "ipv4_mapped", None) or found
+    return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _command(pid: int) -> str:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return _printable(" ".join(process.cmdline()) or process.name())
+    except psutil.Error:
+        return ""
+
+
+def _printable(text: str) -> str:
+    """On one line of our terminal: no control characters, not too long."""
+    shown = "".join(character if character.isprintable() else "?" for character in text.strip())
+    return shown if len(shown) <= MAX_COMMAND else f"{shown[:MAX_COMMAND]}…"
