@@ -118,13 +118,13 @@ def test_a_spool_that_takes_nothing_is_no_trouble(tmp_path: Path, spool: Path) -
 
 
 def test_a_payload_that_is_too_large_leaves_nothing(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "MAX_PAYLOAD", 200)  # as on a disk that is full: writing fails halfway
+    monkeypatch.setattr(hook_settings, "MAX_PAYLOAD", 200)  # as on a disk that is full: writing fails halfway
     run(spool, b"x" * 1_000_000)
     assert list(spool.iterdir()) == []
 
 
 def test_a_spool_nobody_reads_stops_growing(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hooks, "MAX_WAITING", 5)
+    monkeypatch.setattr(hook_settings, "MAX_WAITING", 5)
     for _ in range(8):
         run(spool)
     assert len(dropped(spool)) == 5
