@@ -13,7 +13,7 @@ from support import TIMEOUT
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed import retention as kept_module
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import NEWEST_ONLY, Entry, Log
 from claude_mpm.feed.retention import Evicted, Kept
 
@@ -23,9 +23,9 @@ def make(kind: str, size: int = 1) -> Event:
     if kind == ev.CLAUDE_OUTPUT:
         return ev.claude_output("x" * size, 0)
     if kind == ev.CLAUDE_STATUS:
-        return ev.claude_status("running", source="process")
+        return ev.claude_status("running", origin=Origin("process"))
     if kind == ev.CLAUDE_MESSAGE:
-        return ev.claude_message("user", "x", source="transcript")
+        return ev.claude_message("user", "x", origin=Origin("transcript"))
     return Event(kind, {}, "monitor")
 
 
@@ -198,7 +198,7 @@ def test_a_follower_is_not_woken_by_what_it_does_not_read() -> None:
     follower.read(["todo.*"], 10)
     log.append(make(ev.SYSTEM_ERROR))
     assert not follower.wait(0)
-    log.append(ev.todo_update([], source="todo_file"))
+    log.append(ev.todo_update([], origin=Origin("todo_file")))
     assert follower.wait(0)
     assert seqs(follower.read(["todo.*"], 10).entries) == [2]
     follower.close()

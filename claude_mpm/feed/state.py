@@ -76,7 +76,7 @@ class State:
             self._todos = {"todos": event.data["todos"], "stats": event.data["stats"]}
 
     def _usage_grew(self, event: Event) -> None:
-        kept = ("model", "totals", "agents", "context_percent", "cost_usd", "cost_is_estimate")
+        kept = ("model", "totals", "context_percent", "cost_usd", "cost_is_estimate")
         self._usage = {key: event.data[key] for key in kept if key in event.data}
 
     def _message(self, event: Event) -> None:

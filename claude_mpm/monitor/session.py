@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.launch.child import Exit
 from claude_mpm.launch.command import Command
@@ -109,14 +109,16 @@ class Session:
             )
         )
         if self._start_reason != "attach":
-            self.log.append(ev.claude_status("starting", source="process", message="Claude is about to be launched"))
+            self.log.append(
+                ev.claude_status("starting", origin=Origin("process"), message="Claude is about to be launched")
+            )
         if hooks_trouble is not None:
             self._warn(hooks_trouble, "hooks")
 
     def claude_running(self, pid: int) -> None:
         """Claude has been launched; start watching and serving. Does not block."""
         self._pid = pid
-        self.log.append(ev.claude_status("running", source="process", pid=pid))
+        self.log.append(ev.claude_status("running", origin=Origin("process"), pid=pid))
         self._thread.start()
 
     def launch_failed(self, reason: str) -> None:
@@ -263,7 +265,7 @@ class Session:
         failed = self._pid is None or exit_status.signal is not None or exit_status.code not in (None, 0)
         return ev.claude_status(
             "error" if failed else "stopped",
-            source="process",
+            origin=Origin("process"),
             pid=self._pid,
             message=reason,
             exit_code=exit_status.code,
