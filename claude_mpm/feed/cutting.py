@@ -72,7 +72,9 @@ def cut_value(value: Any, limit: int = MAX_TEXT) -> tuple[Any, bool]:
 
 def fitting(items: Sequence[Item], limit: int = MAX_LIST) -> tuple[list[Item], bool]:
     """The first items that together take at most `limit` bytes as JSON, and whether any was left out."""
-    size = 0
+    if len(json_text.dumps(items)) <= limit:
+        return list(items), False
+    size = 2  # the brackets
     for number, item in enumerate(items):
         size += len(json_text.dumps(item)) + 1  # the comma
         if size > limit:

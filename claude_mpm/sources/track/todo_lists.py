@@ -57,7 +57,7 @@ class _List:
         self._by_tools = True
         if self._has(task_id) or len(self.todos) >= MAX_TODOS:
             return None
-        return self._replace(sorted([*self.todos, _todo(task, task_id)], key=by_number))
+        return self._replace(bounded(sorted([*self.todos, _todo(task, task_id)], key=by_number)))
 
     def updated(self, task: Mapping[str, Any], result: Mapping[str, Any], at: float) -> list[Todo] | None:
         """A TaskUpdate call that has succeeded. One older than what is known of the task changes nothing."""
@@ -72,12 +72,12 @@ class _List:
         fresh = _todo(task, task_id)
         if not self._has(task_id):
             fresh["content"] = fresh["content"] or f"#{task_id}"
-            return self._replace(sorted([*self.todos, fresh], key=by_number))
+            return self._replace(bounded(sorted([*self.todos, fresh], key=by_number)))
         fields = {"content": "subject", "status": "status", "active_form": "activeForm", "owner": "owner"}
         new = {ours: fresh[ours] for ours, theirs in fields.items() if theirs in task and ours in fresh}
         if "truncated" in fresh:
             new["truncated"] = True
-        return self._replace([{**todo, **new} if todo["id"] == task_id else todo for todo in self.todos])
+        return self._replace(bounded([{**todo, **new} if todo["id"] == task_id else todo for todo in self.todos]))
 
     def filed(self, todos: Sequence[Todo], at: float) -> list[Todo] | None:
         """What the file, or all task files together, say."""
@@ -86,9 +86,7 @@ class _List:
         if not todos and all(todo["status"] == "completed" for todo in self.todos):
             return None  # Claude tidies up; the list stays as it was, done
         self._file_at = max(self._file_at, at)
-        new = self._replace(
-            [{"id": str(number), "content": "", "status": "pending", **todo} for number, todo in enumerate(todos, 1)]
-        )
+        new = self._replace(bounded(todos))
         if new is not None:
             self._from_files = [*self._from_files[-MAX_FROM_FILES + 1 :], self._digest]
         return new
@@ -97,7 +95,6 @@ class _List:
         return any(todo["id"] == task_id for todo in self.todos)
 
     def _replace(self, new: list[Todo]) -> list[Todo] | None:
-        new = bounded(new)
         digest = _digest(new)
         if digest == self._digest:
             return None

@@ -10,7 +10,9 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any
 
+from claude_mpm.feed import event as ev
 from claude_mpm.feed.cutting import cut_value
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.sources.parse.observations import ToolEnded, ToolStarted
 from claude_mpm.sources.track.digests import InputDigest, Recent
 
@@ -40,6 +42,16 @@ class ToolCall:
     agent_id: str | None
     started: float
     ended: bool = False
+
+
+def tool_end(
+    call: ToolCall, ok: bool, origin: Origin, *, duration_ms: int | None = None, summary: str | None = None
+) -> Event:
+    """`tool.end` of this call."""
+    agent_id = call.agent_id
+    return ev.tool_end(
+        call.name, call.tool, ok, origin=origin, duration_ms=duration_ms, summary=summary, agent_id=agent_id
+    )
 
 
 class _Unpaired:
@@ -106,7 +118,7 @@ class ToolCalls:
             call = self._hook_running.take(observed.tool, digest) or self._without_hook.take(observed.tool, digest)
         if call is None or call.ended:
             return None
-        self.close(call)
+        self._end(call)
         return call
 
     def knows(self, observed: ToolEnded) -> bool:
@@ -120,14 +132,24 @@ class ToolCalls:
         """The call with this id of Claude's."""
         return self._by_id.get(tool_use_id) if tool_use_id else None
 
-    def close(self, call: ToolCall) -> None:
-        """The call has ended, so nobody needs its input any more."""
-        call.ended, call.input = True, None
-        self._open.pop(call.name, None)
+    def close(self, reason: str, origin: Origin, *calls: ToolCall) -> list[Event]:
+        """These calls will never end by themselves: `tool.end` for each, as failed for this reason."""
+        for call in calls:
+            self._end(call)
+        return [tool_end(call, False, origin, summary=reason) for call in calls]
+
+    def forget_open(self) -> None:
+        """The open calls are history: nothing that is told about them matters."""
+        for call in self.open():
+            self._end(call)
 
     def open(self) -> list[ToolCall]:
         """Calls that have not ended, oldest first."""
         return list(self._open.values())
+
+    def _end(self, call: ToolCall) -> None:
+        call.ended, call.input = True, None  # nobody needs its input any more
+        self._open.pop(call.name, None)
 
     def _new(self, observed: ToolStarted, digest: InputDigest, agent_id: str | None, at: float) -> ToolCall:
         self._count += 1
