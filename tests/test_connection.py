@@ -361,9 +361,8 @@ def test_a_client_is_not_read_while_its_commands_wait(size: int, held: int) -> N
         served.proceed.clear()
         client.send({"command": "get_status"})
         wait_until(lambda: served.asked.is_set() and not client_of(served)._commands, "one command is under way")
-        sender = threading.Thread(
-            target=lambda: [client.send({"command": "ping", "x": "y" * size}) for _ in range(500)]
-        )
+        pings = frame(TEXT, json.dumps({"command": "ping", "x": "y" * size}).encode()) * 500
+        sender = threading.Thread(target=client.sock.sendall, args=(pings,))
         sender.start()
         wait_until(lambda: client_of(served)._commands.full, "the queue is full")
         assert len(client_of(served)._commands) == held
