@@ -21,7 +21,8 @@ class Limits:
 
     # the server
     clients: int = 256
-    handshakes: int = 64  # unfinished ones; a scanner must not use up the descriptors
+    handshakes: int = 64  # connections whose request is not read yet; beyond, the oldest is dropped
+    responses: int = 32  # HTTP responses being sent; beyond, 503
     handshake_time: float = 5.0
     head_bytes: int = 16 * 1024
     head_lines: int = 100

@@ -175,9 +175,9 @@ class Session:
 
     def _start_server(self, running: ExitStack) -> None:
         from claude_mpm.server.listener import Server
-        from claude_mpm.server.session_view import Backend
+        from claude_mpm.server.session_view import SessionView
 
-        backend = Backend(
+        backend = SessionView(
             status=self.status,
             instances=self._instances,
             screen=lambda: self._screen.picture() if self._screen else None,
