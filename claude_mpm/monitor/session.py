@@ -20,7 +20,7 @@ from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend, Control
+from claude_mpm.server.session_view import Control, SessionView
 from claude_mpm.sources.files.claude import ClaudeSources
 from claude_mpm.sources.files.watcher import Watcher
 from claude_mpm.system import instances, state_dir
@@ -111,7 +111,7 @@ class Session:
             self._notice(f"{name} did not start: {error}")
 
     def _start_server(self) -> None:
-        view = Backend(
+        view = SessionView(
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
