@@ -252,7 +252,9 @@ def test_a_control_command_is_done_and_written_into_the_log(
     assert (found["type"], found["data"], found["request_id"]) == ("done", {"command": command}, 1)
     assert control.done == [done]
     (entry,) = desk.log.read(0, ["system.control"], 9)
-    assert entry.event.data == {"command": command, "client": "client-1"} | ({"detail": detail} if detail else {})
+    assert entry.message()["data"] == {"command": command, "client": "client-1"} | (
+        {"detail": detail} if detail else {}
+    )
     desk.subscription.close()
 
 
