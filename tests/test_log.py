@@ -4,6 +4,7 @@ import json
 import threading
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -15,7 +16,7 @@ from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed import retention
 from claude_mpm.feed.event import Event
-from claude_mpm.feed.log import NEWEST_ONLY, Entry, Log
+from claude_mpm.feed.log import BLOCK, NEWEST_ONLY, Entry, Gap, Log
 from claude_mpm.feed.retention import Evicted, Retention, memory_size
 
 
@@ -371,6 +372,134 @@ def test_retention_holds_the_newest_that_fit(sizes: list[int], max_bytes: int, m
         assert kept.after(entry.seq, 1) == everything[entry.seq : entry.seq + 1]
         assert kept.before(entry.seq, 2) == [other for other in left if other.seq < entry.seq][-2:]
     assert kept.before(len(sizes) + 1, len(sizes)) == left
+
+
+AGENTS = {f"agent-{n:012}": {"input": n, "output": n, "cache_read": n, "cache_creation": n} for n in range(100)}
+FLOODS: dict[str, tuple[int, Callable[[int], Event]]] = {
+    "tiny outputs": (60_000, lambda n: ev.claude_output("x", n)),
+    "large outputs": (400, lambda n: ev.claude_output("x" * 65_536, n)),
+    "usage of many agents": (
+        2400,
+        lambda n: ev.claude_usage(source="transcript", model="m", tokens={}, totals={"input": n}, agents=AGENTS),
+    ),
+    "long todo lists": (
+        200,
+        lambda n: ev.todo_update([{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, source="hook"),
+    ),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_full_log_takes_the_memory_that_its_limits_say(flood: str) -> None:
+    count, make_event = FLOODS[flood]
+    limits = Limits()
+    assert limits.output_bytes == limits.structured_bytes == 16 * 1024 * 1024
+    log = Log("0" * 36, limits)
+    tracemalloc.start()
+    for number in range(count):
+        log.append(make_event(number))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert log.oldest_seq() > 1, "the log is not full"
+    assert held < 1.05 * limits.output_bytes
+
+
+def test_structured_events_are_bounded_by_their_size_and_by_their_number() -> None:
+    log = Log("run-1", Limits(structured_events=3, structured_bytes=10_000))
+    for size in (1, 1, 1, 1, 5000, 6000):
+        log.append(ev.system_error("x" * size, "test"))
+    assert seqs(log.read(0, ["*"], 100)) == [6]
+    assert log.gap(0, ["*"]) == Gap(1, 5, {ev.SYSTEM_ERROR: 5})
+    for _ in range(5):
+        log.append(ev.system_error("x", "test"))
+    assert seqs(log.read(0, ["*"], 100)) == [9, 10, 11]
+
+
+def test_what_is_changed_after_it_was_appended_does_not_change_the_log() -> None:
+    log = small_log()
+    data = {"error": "a", "component": "b", "severity": "warning"}
+    entry = log.append(Event(ev.SYSTEM_ERROR, data, "monitor"))
+    data["error"] = "changed"
+    assert entry.message()["data"]["error"] == "a"
+
+
+# --- history ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the entries that are taken from the log, and those that a binary search compares."""
+    count: Counter[str] = Counter()
+    by_seq = retention._seq
+
+    def counted(entry: Entry) -> int:
+        count["compared"] += 1
+        return int(by_seq(entry))
+
+    def counting(method: str) -> None:
+        original = getattr(Retention, method)
+
+        def wrapper(self: Retention, seq: int, limit: int) -> list[Entry]:
+            entries: list[Entry] = original(self, seq, limit)
+            count["taken"] += len(entries)
+            return entries
+
+        monkeypatch.setattr(Retention, method, wrapper)
+
+    monkeypatch.setattr(retention, "_seq", counted)
+    counting("after")
+    counting("before")
+    return count
+
+
+@pytest.mark.parametrize(
+    ("patterns", "limit", "before", "taken"),
+    [
+        (["*"], 1, None, 2 * BLOCK),  # a block of outputs and one of structured events
+        (["*"], 1, 10_000, 2 * BLOCK),
+        ([ev.CLAUDE_OUTPUT], 1, None, BLOCK),
+        ([ev.CLAUDE_OUTPUT], 500, None, 500 + BLOCK),
+        (["agent.*"], 1, None, 10),  # outputs are not looked at, structured events that do not match are
+        (["todo.*"], 9, None, 10),
+    ],
+)
+def test_history_looks_at_what_it_returns_and_little_more(
+    looked_at: Counter[str], patterns: list[str], limit: int, before: int | None, taken: int
+) -> None:
+    log = Log("run-1")
+    for _ in range(10):
+        log.append(make(ev.SYSTEM_ERROR))
+    for _ in range(20_000):
+        log.append(make(ev.CLAUDE_OUTPUT))
+    looked_at.clear()
+    log.history(patterns, limit, before=before)
+    assert looked_at["taken"] <= taken
+    assert looked_at["compared"] <= 40 + limit
+
+
+@settings(UNHURRIED)
+@given(
+    st.lists(st.sampled_from(KINDS), max_size=150),
+    st.sets(st.sampled_from(["*", "claude.*", ev.CLAUDE_SCREEN, ev.SYSTEM_ERROR])),
+    st.integers(0, 160),
+    st.integers(0, 160),
+    st.none() | st.integers(0, 160),
+    st.none() | st.integers(0, 2000),
+)
+def test_history_is_the_end_of_what_read_returns(
+    kinds: list[str], patterns: set[str], limit: int, since: int, before: int | None, max_bytes: int | None
+) -> None:
+    log = small_log(structured=70, outputs=20)
+    for kind in kinds:
+        log.append(make(kind))
+    matching = [e for e in log.read(since, patterns, 1000) if before is None or e.seq < before]
+    entries, more = log.history(patterns, limit, since, before, max_bytes)
+    assert entries == matching[len(matching) - len(entries) :]
+    assert more == (len(entries) < len(matching))
+    size = sum(len(entry.json) for entry in entries)
+    assert max_bytes is None or size <= max_bytes or len(entries) == 1
+    if more and len(entries) < limit:
+        assert max_bytes is not None and size + len(matching[-len(entries) - 1].json) > max_bytes
 
 
 Steps = st.lists(st.one_of(st.sampled_from(KINDS), st.integers(1, 4)), max_size=120)
