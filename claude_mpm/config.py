@@ -15,7 +15,10 @@ class Limits:
 
     # the event log
     structured_events: int = 10_000  # events; a long day of one session
-    output_bytes: int = 16 * 1024 * 1024  # content of claude.output kept; about an hour of a busy 1.x terminal
+    structured_bytes: int = (
+        16 * 1024 * 1024
+    )  # memory of structured events; large todo lists reach it before their number
+    output_bytes: int = 16 * 1024 * 1024  # memory of claude.output, JSON and overhead included
     output_join: float = 0.015  # a repaint arrives in many small reads; 15 ms joins them and nobody sees the delay
     output_join_bytes: int = 64 * 1024  # a joined event stays a moderate frame
 

@@ -12,14 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from claude_mpm.config import Limits
-from claude_mpm.feed import event as ev
-from claude_mpm.feed.log import Entry
 from claude_mpm.server import frames
 from claude_mpm.server.command_queue import CommandQueue
-from claude_mpm.server.commands import Client, answer, status_reply
-from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame
+from claude_mpm.server.commands import Client, answer, gap_message, status_reply
+from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame, text_frames
 from claude_mpm.server.subscription import Due
-from claude_mpm.system import json_text
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
@@ -253,9 +250,9 @@ class Connection:
 
     def _events(self) -> bytes:
         due = self._subscription.next(self._batch)
-        out = [] if due.gap is None else [self._gap_frame(due)]
-        out += [entry.frame or _frame(entry) for entry in due.entries]
-        data = b"".join(out)
+        data = text_frames([entry.json for entry in due.entries])
+        if due.gap is not None:
+            data = self._gap_frame(due) + data
         self._caught_up = 0 < len(due.entries) < self._batch
         if len(data) > BATCH_BYTES:
             self._batch = max(self._batch // 2, 1)
@@ -272,10 +269,7 @@ class Connection:
 
     def _gap_frame(self, due: Due) -> bytes:
         assert due.gap is not None
-        event = ev.system_gap(due.gap.from_seq, due.gap.to_seq, due.gap.counts, due.reason)
-        message = Entry(0, event, ev.rfc3339(time.time()), self._client.log.instance_id, None).message()
-        del message["seq"]
-        return text_frame(json_text.dumps(message))
+        return text_frame(gap_message(self._client.log.instance_id, due.gap, due.reason))
 
     def _write(self, data: bytes) -> None:
         """All of `data`. Raises OSError when the peer takes nothing for `send_time`."""
@@ -294,11 +288,6 @@ class Connection:
                     raise TimeoutError("takes nothing, reset") from None
             else:
                 self._heard = taken = time.monotonic()  # a full buffer got room: the peer lives
-
-
-def _frame(entry: Entry) -> bytes:
-    frame = entry.frame = text_frame(entry.json())
-    return frame
 
 
 def set_send_time(sock: socket.socket, seconds: float) -> None:
