@@ -42,6 +42,18 @@ def process_identity(pid: int) -> Identity | None:
         return None
 
 
+def pid_namespace() -> str:
+    """Return what a pid, and a start time, must be compared within: this boot of the kernel and this pid namespace.
+
+    A record of a process says where it was made: containers share a home directory, and pids are used again after a
+    reboot. Empty on systems without /proc.
+    """
+    try:
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
 def descendants(pid: int) -> list[Identity]:
     """The processes below `pid`, without ourselves. Empty when it is gone."""
     found = [process_identity(process.pid) for process in tree(pid)[1:]]
