@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.launch.hook_settings import hook_settings
+from claude_mpm.sources.files import claude as claude_module
 from claude_mpm.sources.files.claude import ClaudeSources
 from claude_mpm.sources.files.transcripts import slug
 from claude_mpm.sources.files.watcher import Watcher
+from claude_mpm.sources.track.tracker import Tracker
 
 OTHER = "33333333-3333-4333-8333-333333333333"
 BEFORE = 1_795_000_000.0  # seconds since the epoch; before everything in the recorded sessions
@@ -58,7 +61,7 @@ class Home:
             self.spool if hooks else None,
             limits or Limits(),
             new_session=lambda session, reason, at: ev.session_start(session, {"port": 1}, "exec", at, reason=reason),
-            companions=lambda pid: list(others),
+            others_in_directory=lambda pid: list(others),
         )
 
     def write(self, name: str, *records: Any, mode: str = "ab") -> None:
@@ -304,3 +307,116 @@ def test_drain_gives_up_when_nobody_reads(tmp_path: Path) -> None:
 def test_slugs_are_claudes() -> None:
     assert slug("/home/u/we ird_dir.v1+2/Ünï_x") == "-home-u-we-ird-dir-v1-2--n--x"
     assert slug("/\U0001f600") == "---"
+
+
+# --- what must not be lost ---
+
+
+def raise_on(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Make the tracker fail on every observation that contains `text`, as an unforeseen value would."""
+    observe = Tracker.observe
+
+    def fail(tracker: Tracker, observation: Any, *args: Any, **kwargs: Any) -> Any:
+        if text in repr(observation):
+            raise ValueError("unforeseen")
+        return observe(tracker, observation, *args, **kwargs)
+
+    monkeypatch.setattr(Tracker, "observe", fail)
+
+
+def test_a_transcript_line_that_cannot_be_read_costs_that_line_only(
+    claude: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raise_on(monkeypatch, "bad")
+    claude.write(f"{SESSION}.jsonl", said("one"), said("bad"), said("two"))
+    claude.sources.start(SESSION, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"]
+    (error,) = claude.of(ev.SYSTEM_ERROR)
+    assert "transcript" in error["error"] and error["severity"] == "warning"
+    assert [record.message for record in caplog.records] == [error["error"]]
+
+
+def test_a_hook_s_payload_that_cannot_be_read_costs_that_payload_only(
+    claude: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_on(monkeypatch, "bad")
+    for prompt in ("one", "bad", "two"):
+        claude.hook(hook_event_name="UserPromptSubmit", prompt=prompt)
+    claude.sources.start(SESSION, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"] and os.listdir(claude.spool) == []
+
+
+def test_a_stdout_line_that_cannot_be_read_costs_that_line_only(claude: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_on(monkeypatch, "bad")
+    claude.sources.start(SESSION, None)
+    for text in ("one", "bad", "bad", "two"):
+        claude.sources.stdout_line(as_line(printed(text)))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"]
+    assert len(claude.of(ev.SYSTEM_ERROR)) == 1, "the same fault is told once"
+
+
+def held(watcher: Watcher) -> threading.Event:
+    """Keep the file-reader busy until the returned event is set."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(TIMEOUT)
+
+    watcher.post(hold)
+    assert busy.wait(TIMEOUT)
+    return go_on
+
+
+def printed(text: str) -> dict[str, Any]:
+    return said(text) | {"session_id": SESSION, "parent_tool_use_id": None}
+
+
+def test_no_stdout_line_is_lost_while_the_file_reader_is_busy(claude: Home) -> None:
+    claude.sources.start(SESSION, None)
+    go_on = held(claude.watcher)
+    for number in range(12_000):
+        claude.sources.stdout_line(as_line(printed(str(number))))
+    claude.sources.process_ended(0, None)
+    go_on.set()
+    assert claude.sources.drain(6 * TIMEOUT)
+    assert claude.texts() == [str(number) for number in range(12_000)]
+    assert claude.of(ev.SYSTEM_ERROR) == []
+
+
+def test_stdout_lines_beyond_the_bound_are_counted_and_told_once(claude: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [as_line(printed(f"{number}")) for number in range(10)]
+    monkeypatch.setattr(claude_module, "STDOUT_BYTES", sum(map(len, lines)) // 2)
+    claude.sources = claude.build()
+    claude.sources.start(SESSION, None)
+    go_on = held(claude.watcher)
+    for line in lines:
+        claude.sources.stdout_line(line)
+    go_on.set()
+    assert claude.sources.drain(TIMEOUT)
+    kept = claude.texts()
+    assert kept == [f"{number}" for number in range(len(kept))] and len(kept) < 10
+    (error,) = claude.of(ev.SYSTEM_ERROR)
+    assert f"{10 - len(kept)} lines" in error["error"] and error["severity"] == "error"
+    claude.sources.stdout_line(as_line(printed("later")))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == [*kept, "later"] and len(claude.of(ev.SYSTEM_ERROR)) == 1
+
+
+def test_a_long_history_is_not_held_in_memory(claude: Home) -> None:
+    """A resumed session's transcript, and beside it an agent's file of another session (2.0.x)."""
+    filler = {"type": "api-request", "body": "x" * 50_000}
+    claude.write(f"{SESSION}.jsonl", *[filler] * 600, said("last"))
+    claude.write("agent-b2.jsonl", said("theirs", OTHER, isSidechain=True, agentId="b2"), *[filler] * 600)
+    tracemalloc.start()
+    try:
+        claude.sources.start(SESSION, None, BEFORE)
+        assert claude.sources.drain(TIMEOUT)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert claude.texts() == ["last"]
+    assert peak < 8 * 1024 * 1024, "of 60 MB"

@@ -18,8 +18,8 @@ from claude_mpm.system import exit_watch, process_sampler
 from claude_mpm.system.exit_watch import ExitWatch
 from claude_mpm.system.process_sampler import ProcessSampler
 from claude_mpm.system.processes import (
-    companions,
     descendants,
+    others_in_directory,
     process_identity,
     signal_all,
     surroundings,
@@ -314,9 +314,9 @@ def test_a_second_process_of_the_name_in_the_directory_is_a_companion_and_nothin
     try:
         one, two, elsewhere, _ = (process.pid for process in started)
         wait_until(lambda: process_names({p.pid for p in started}) == ["claude-x"] * 3 + ["sleep"], "all four to run")
-        assert companions(one) == [two]
-        assert companions(elsewhere) == []
-        assert companions(4_194_304) == []
+        assert others_in_directory(one) == [two]
+        assert others_in_directory(elsewhere) == []
+        assert others_in_directory(4_194_304) == []
     finally:
         for process in started:
             process.kill()

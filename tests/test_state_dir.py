@@ -21,7 +21,9 @@ def test_a_spool_is_private_and_its_own(tmp_path: Path) -> None:
     assert stat.S_IMODE(one.stat().st_mode) == 0o700
 
 
-MAKE_SPOOL = "import sys, pathlib; from claude_mpm.system.state_dir import make_spool; make_spool(pathlib.Path(sys.argv[1]))"
+MAKE_SPOOL = (
+    "import sys, pathlib; from claude_mpm.system.state_dir import make_spool; make_spool(pathlib.Path(sys.argv[1]))"
+)
 
 
 def spool_of_a_dead_process(state_dir: Path) -> Path:

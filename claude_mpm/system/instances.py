@@ -63,7 +63,9 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> Non
     for made in (state_dir, directory):
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(directory, 0o700)  # an older one may be open to others
-    content = dumps({"info": dict(info), "token": token, "where": pid_namespace(), "process": process_identity(os.getpid())})
+    content = dumps(
+        {"info": dict(info), "token": token, "where": pid_namespace(), "process": process_identity(os.getpid())}
+    )
     fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # mode 0600
     try:
         with open(fd, "wb") as file:

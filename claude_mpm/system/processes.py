@@ -117,7 +117,7 @@ def surroundings(pid: int) -> Surroundings:
         raise PermissionError(f"process {pid} does not let itself be looked at") from None
 
 
-def companions(pid: int) -> list[int]:
+def others_in_directory(pid: int) -> list[int]:
     """Other processes of the same user, name and working directory, but those above and below `pid`: a second claude
     in the same project. Empty when `pid` is gone. Looks at every process: tens of milliseconds."""
     import psutil
