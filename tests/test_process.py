@@ -10,13 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import TIMEOUT, wait_until
 
 from claude_mpm.system import exit_watch, process_sampler
 from claude_mpm.system.exit_watch import ExitWatch
-from claude_mpm.system.process_sampler import ProcessSampler
+from claude_mpm.system.process_sampler import ProcessSampler, Usage, cpu_percent
 from claude_mpm.system.processes import (
     descendants,
     others_in_directory,
@@ -245,6 +246,64 @@ def test_many_askers_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> N
     sampler = ProcessSampler(lambda: asked.append(None))
     assert sampler.sample() is sampler.sample()
     assert len(asked) == 1
+
+
+def test_callers_at_the_same_time_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_sampler, "FRESH", 3600.0)
+    asked: queue.Queue[None] = queue.Queue()
+    go_on, about_to_ask = threading.Event(), threading.Semaphore(0)
+    samples: queue.Queue[int] = queue.Queue()
+
+    def pid() -> None:
+        asked.put(None)
+        go_on.wait(TIMEOUT)
+
+    def ask() -> None:
+        about_to_ask.release()
+        samples.put(id(sampler.sample()))
+
+    sampler = ProcessSampler(pid)
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert about_to_ask.acquire(timeout=TIMEOUT)
+    asked.get(timeout=TIMEOUT)
+    go_on.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert asked.empty(), "one of them measured for all"
+    assert len({samples.get(timeout=TIMEOUT) for _ in threads}) == 1
+
+
+def test_a_measurement_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [RuntimeError("no pid")]
+
+    def pid() -> None:
+        if answers:
+            raise answers.pop()
+
+    sampler = ProcessSampler(pid)
+    with pytest.raises(RuntimeError):
+        sampler.sample()
+    assert sampler.sample()["process"] is None
+
+
+TOP, CHILD = (10, 1.0), (11, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "percent"),
+    [
+        (None, 5.0),  # 5 s since it was started 100 s ago
+        (Usage((10, 0.5), 9.0, 1000.0, {TOP: 1.0}, 1.0), 5.0),  # the pid was another process's
+        (Usage(TOP, 90.0, 990.0, {TOP: 2.0, CHILD: 1.0}, 1.0), 20.0),  # 1 s each of 10 s
+        (Usage(TOP, 90.0, 990.0, {TOP: 2.0, (12, 1.0): 50.0}, 1.0), 30.0),  # one child is new, another has ended
+        (Usage(TOP, 90.0, 1000.0, {TOP: 3.0, CHILD: 2.0}, 1.0), 0.0),
+    ],
+)
+def test_cpu_is_told_for_the_time_between_two_measurements(before: Usage | None, percent: float) -> None:
+    assert cpu_percent(Usage(TOP, 100.0, 1000.0, {TOP: 3.0, CHILD: 2.0}, 1.0), before) == percent
 
 
 def test_ticks_come_only_while_active() -> None:
