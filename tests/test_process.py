@@ -20,6 +20,8 @@ from claude_mpm.system.exit_watch import ExitWatch
 from claude_mpm.system.process_sampler import ProcessSampler, Usage, cpu_percent
 from claude_mpm.system.processes import (
     descendants,
+    is_claude,
+    looks_like_claude,
     others_in_directory,
     process_identity,
     signal_all,
@@ -384,3 +386,69 @@ def test_a_second_process_of_the_name_in_the_directory_is_a_companion_and_nothin
 
 def process_names(pids: set[int]) -> list[str]:
     return sorted(Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids)
+
+
+# --- is it a claude? ---
+
+NPM = "/usr/lib/node_modules/@anthropic-ai/claude-code"
+
+
+@pytest.mark.parametrize(
+    ("name", "executable", "argv"),
+    [
+        ("claude", "/usr/bin/node", ["claude"]),  # 1.0.128 and 2.0.77, which set their title
+        ("node", "/usr/bin/node", ["node", f"{NPM}/cli.js", "--resume"]),  # before they do
+        ("node", "/usr/bin/node", ["node", "--no-warnings", "--enable-source-maps", f"{NPM}/cli.js"]),
+        ("MainThread", "/opt/node/bin/node", ["node", "/usr/local/bin/claude"]),  # by the link on PATH
+        ("bun", "/usr/bin/bun", ["bun", f"{NPM}/cli.js"]),
+        ("claude", f"{NPM}-linux-x64/claude", ["claude", "-p", "hello"]),  # 2.1.330
+        ("claude.exe", f"{NPM}/bin/claude.exe", ["/usr/local/bin/claude"]),
+        ("2.1.330", "/home/u/.local/share/claude/versions/2.1.330", ["/home/u/.local/bin/claude"]),
+        ("2.1.330", "/home/u/.local/share/claude/versions/2.1.330", []),
+        ("claude", "", []),  # of another user
+        ("python3", "/usr/bin/python3.11", ["python3", "-m", "claude_mpm.demo.stand_in"]),
+        ("python", "/venv/bin/python", ["/venv/bin/python", "-u", "/src/claude_mpm/demo/stand_in.py"]),
+        ("sh", "/bin/dash", ["/bin/sh", "/home/u/bin/claude", "--resume"]),  # a wrapper script of the user's
+    ],
+)
+def test_what_claude_code_looks_like(name: str, executable: str, argv: list[str]) -> None:
+    assert is_claude(name, executable, argv)
+
+
+@pytest.mark.parametrize(
+    ("name", "executable", "argv"),
+    [
+        ("sleep", "/bin/sleep", ["sleep", "100"]),
+        ("vim", "/usr/bin/vim", ["vim", "claude"]),
+        ("less", "/usr/bin/less", ["less", f"{NPM}/cli.js"]),
+        ("bash", "/bin/bash", ["bash", "-c", "claude"]),  # the shell above a claude
+        ("bash", "/bin/bash", ["-bash"]),
+        ("node", "/usr/bin/node", ["node", "/srv/app/cli.js", "claude"]),
+        ("node", "/usr/bin/node", ["node"]),
+        ("python3", "/usr/bin/python3", ["python3", "/usr/bin/claude-mpm", "--websocket"]),
+        ("python3", "/usr/bin/python3", ["python3", "-m", "claude_mpm"]),
+        ("Claude", "/opt/Claude/Claude", ["/opt/Claude/Claude"]),  # the desktop program
+        ("", "", []),
+    ],
+)
+def test_what_claude_code_does_not_look_like(name: str, executable: str, argv: list[str]) -> None:
+    assert not is_claude(name, executable, argv)
+
+
+def test_a_running_process_is_judged_by_its_program_or_by_its_session_file(tmp_path: Path) -> None:
+    claude = tmp_path / "claude"
+    claude.symlink_to(Path("/bin/sleep").resolve())
+    started = [subprocess.Popen([program, "1000"]) for program in (str(claude), "/bin/sleep")]
+    try:
+        ours, sleep = (process.pid for process in started)
+        wait_until(lambda: process_names({ours, sleep}) == ["claude", "sleep"], "both to run")
+        assert looks_like_claude(ours)
+        assert not looks_like_claude(sleep) and not looks_like_claude(sleep, tmp_path)
+        (tmp_path / "sessions").mkdir()
+        (tmp_path / "sessions" / f"{sleep}.json").write_text("{}")
+        assert looks_like_claude(sleep, tmp_path)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert not looks_like_claude(ours) and not looks_like_claude(2**31 - 1) and not looks_like_claude(-1)
