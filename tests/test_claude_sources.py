@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sightings import SESSION, VERSIONS, as_line
 from support import DATA, TIMEOUT, wait_until
+from watchdog.observers.polling import PollingObserver
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
@@ -420,3 +421,22 @@ def test_a_long_history_is_not_held_in_memory(claude: Home) -> None:
         tracemalloc.stop()
     assert claude.texts() == ["last"]
     assert peak < 8 * 1024 * 1024, "of 60 MB"
+
+
+def test_drain_reads_todo_files_whose_change_nobody_has_noted_yet(tmp_path: Path) -> None:
+    watcher = Watcher(lambda sentence: None, 3600.0, make_observer=lambda: PollingObserver(timeout=3600))
+    claude = Home(tmp_path, watcher)
+    watcher.start()
+    try:
+        claude.sources.start(SESSION, None)
+        for _ in range(5):  # each one is a turn of the file-reader: it has scanned then, and will not again
+            assert claude.sources.drain(TIMEOUT)
+        tasks = claude.config / "tasks" / SESSION
+        tasks.mkdir(parents=True)
+        (tasks / "1.json").write_text(json.dumps({"id": "1", "subject": "t", "status": "completed"}))
+        claude.sources.process_ended(0, None)
+        assert claude.sources.drain(TIMEOUT)
+        assert [data["todos"][0]["content"] for data in claude.of(ev.TODO_UPDATE)] == ["t"]
+    finally:
+        watcher.stop()
+        watcher.join(TIMEOUT)

@@ -194,10 +194,9 @@ class ClaudeSources:
     def _read_everything(self) -> None:
         while self._read_stdout_batch():
             pass
-        if self._spool is not None:
-            self._spool.read_everything()
-        if self._transcripts is not None:
-            self._transcripts.read_everything()
+        for followed in (self._spool, self._transcripts, self._todos):
+            if followed is not None:
+                followed.read_everything()
         self._session_file.read()
 
     # --- records in, events out ---

@@ -105,6 +105,12 @@ class TodoFiles:
 
     # --- file-reader ---
 
+    def read_everything(self) -> None:
+        """Read all files of the session now. For the file-reader only."""
+        if self._session is not None:
+            self._todo_files_changed(None)
+            self._task_files_changed(None)
+
     def _follow(self, session_id: str | None) -> None:
         if session_id == self._session:
             return
