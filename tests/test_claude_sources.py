@@ -376,6 +376,16 @@ def printed(text: str) -> dict[str, Any]:
     return said(text) | {"session_id": SESSION, "parent_tool_use_id": None}
 
 
+def test_stdout_lines_before_the_start_wait_for_it(claude: Home) -> None:
+    claude.write(f"{SESSION}.jsonl", said("one"))
+    claude.sources.stdout_line(as_line(printed("one")))
+    assert claude.sources.drain(TIMEOUT) and claude.texts() == []
+    claude.sources.start(SESSION, None)
+    claude.sources.stdout_line(as_line(printed("two")))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"], "each told once, though the transcript has the first as well"
+
+
 def test_no_stdout_line_is_lost_while_the_file_reader_is_busy(claude: Home) -> None:
     claude.sources.start(SESSION, None)
     go_on = held(claude.watcher)
@@ -440,3 +450,25 @@ def test_drain_reads_todo_files_whose_change_nobody_has_noted_yet(tmp_path: Path
     finally:
         watcher.stop()
         watcher.join(TIMEOUT)
+
+
+def test_nothing_is_written_into_claude_s_directories(claude: Home) -> None:
+    agents = f"{SESSION}/subagents"
+    claude.write(f"{SESSION}.jsonl", said("one"))
+    claude.write(f"{agents}/agent-a1.jsonl", said("two", isSidechain=True, agentId="a1"))
+    claude.write(f"{agents}/agent-a1.meta.json", {"toolUseId": "t"})
+    for name in ("sessions/77.json", "sessions/77.key", f"todos/{SESSION}-agent-{SESSION}.json"):
+        (claude.config / name).parent.mkdir(exist_ok=True)
+        (claude.config / name).write_text("[]")
+
+    def state() -> dict[Path, tuple[int, int, int]]:
+        status = {path: path.lstat() for path in [claude.config, *claude.config.rglob("*")]}
+        return {path: (each.st_ino, each.st_size, each.st_mtime_ns) for path, each in status.items()}
+
+    before = state()
+    claude.sources.start(SESSION, 77)
+    claude.hook(hook_event_name="SessionEnd", reason="other")
+    claude.sources.process_ended(0, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert set(claude.texts()) == {"one", "two"}
+    assert state() == before

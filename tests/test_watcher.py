@@ -139,7 +139,11 @@ def test_both_names_of_a_rename_are_told_and_deleted_ones_too(watcher: Watcher, 
 
 
 def test_watchdog_holds_back_no_half_of_a_rename(watcher: Watcher, tmp_path: Path) -> None:
-    """It would, for half a second and with all events behind it, to pair the halves."""
+    """It would, for half a second and with all events behind it, to pair the halves.
+
+    The delay is a private name of watchdog's: when this fails, a new version has moved it, and every file that is moved
+    out of a watched directory delays what Claude writes after it. Find the new place, or lower the cap in setup.py.
+    """
     seen = Seen()
     watcher.watch(tmp_path, seen)
     seen.until_everything()
@@ -149,6 +153,7 @@ def test_watchdog_holds_back_no_half_of_a_rename(watcher: Watcher, tmp_path: Pat
         if f"watchdog.observers.{module}" in sys.modules
     ]
     assert not any(delays)
+    assert delays or not sys.platform.startswith("linux")
 
 
 def test_a_file_moved_out_of_the_directory_is_told(watcher: Watcher, tmp_path: Path) -> None:

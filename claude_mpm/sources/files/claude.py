@@ -43,11 +43,8 @@ GRACE = 0.25  # seconds; an agent's token counts may be written this long after 
 STARTED_BEFORE = 5.0  # seconds between Claude's start and ours, at most, where nobody says when it started
 STDOUT_BYTES = 64 * 1024 * 1024  # waiting lines of stdout; a second or two of the file-reader's work
 STDOUT_BATCH = 256 * 1024  # bytes of lines read before other work gets its turn
-MAX_FAULTS = 100  # different faults told to clients
-NOT_ALONE = (
-    "Another claude works in the same directory, so it cannot be told which session belongs to this one: "
-    "only its process is seen"
-)
+MAX_WARNINGS = 100  # different ones told to clients
+NOT_ALONE = "Another claude works in the same directory, so this one's session cannot be told: only its process is seen"
 NOT_ALONE_HINT = "start claude through claude-mpm, which then knows its session"
 
 
@@ -88,8 +85,7 @@ class ClaudeSources:
         self._exit: tuple[int | None, str | None] | None = None
         self._followed: str | None = None  # the session whose files are watched
         self._is_alone = True  # no other claude has been seen in this directory while that mattered
-        self._told_not_alone = False
-        self._faults: set[str] = set()
+        self._told: set[str] = set()  # warnings, each told once
         self._transcripts: Transcripts | None = None
         self._todos: TodoFiles | None = None
         self._session_file = SessionFile(watcher, config_dir, self._read_session_file)
@@ -127,7 +123,7 @@ class ClaudeSources:
     def stdout_line(self, line: bytes) -> None:
         """Take a line of stdout, which is a record if Claude runs with `-p --output-format stream-json`.
 
-        Call after start(), in one thread. Never blocks. Up to STDOUT_BYTES of lines wait for the file-reader; what
+        Any one thread, also before start(). Never blocks. Up to STDOUT_BYTES of lines wait for the file-reader; what
         finds no room is lost, and one `system.error` says how much that was.
         """
         self._stdout.put(line)
@@ -181,6 +177,7 @@ class ClaudeSources:
             self._spool.start()
         self._session_file.start()
         self._follow_session()
+        self._watcher.post_once(self._read_stdout)
 
     def _set_pid(self, pid: int) -> None:
         self._session_file.pid = pid
@@ -220,11 +217,15 @@ class ClaudeSources:
             self._observe(parse(), source, at)
         except Exception as error:  # a defect of ours that this record has brought to light: the next ones are fine
             sentence = f"A record ({source}) could not be read and was skipped: {type(error).__name__}: {error}"
-            is_new = sentence not in self._faults and len(self._faults) < MAX_FAULTS
-            log.warning("%s", sentence, exc_info=is_new)
-            if is_new:
-                self._faults.add(sentence)
-                self._emit(ev.system_error(sentence, "sources", severity="warning"))
+            log.warning("%s", sentence, exc_info=self._warn(sentence))
+
+    def _warn(self, sentence: str, hint: str | None = None) -> bool:
+        """Tell clients, unless they have been told already. Returns whether they have been told now."""
+        if sentence in self._told or len(self._told) >= MAX_WARNINGS:
+            return False
+        self._told.add(sentence)
+        self._emit(ev.system_error(sentence, "sources", severity="warning", hint=hint))
+        return True
 
     def _settle(self, name: str) -> None:
         for event in self._tracker.settle(name):
@@ -242,6 +243,8 @@ class ClaudeSources:
 
     def _read_stdout_batch(self) -> bool:
         """Read the oldest lines of stdout. Returns whether more wait."""
+        if self._transcripts is None:
+            return False  # _begin() asks for another turn
         batch = self._stdout.take(STDOUT_BATCH)
         for line in batch.lines:
             self._observe_record(partial(stream_json.parse, line), "stream_json")
@@ -290,9 +293,7 @@ class ClaudeSources:
         """Take a guessed session for ours, unless another claude may be the one that writes it."""
         self._is_alone = self._is_alone and not self._others_in_directory(self._session_file.pid or 0)
         if not self._is_alone:
-            if not self._told_not_alone:
-                self._told_not_alone = True
-                self._emit(ev.system_error(NOT_ALONE, "sources", severity="warning", hint=NOT_ALONE_HINT))
+            self._warn(NOT_ALONE, NOT_ALONE_HINT)
             return
         self._tracker.session_id = session_id
         self._follow_session()
