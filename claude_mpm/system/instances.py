@@ -22,7 +22,7 @@ from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
 from claude_mpm.system.files import read_file
 from claude_mpm.system.json_text import dumps, loads
-from claude_mpm.system.processes import process_identity
+from claude_mpm.system.processes import pid_namespace, process_identity
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watche
         {
             "info": dict(info),
             "token": token,
-            "where": _where(),
+            "where": pid_namespace(),
             "process": process_identity(os.getpid()),
             "watched": None if watched_pid is None else process_identity(watched_pid),
         }
@@ -138,7 +138,7 @@ def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
         names = sorted(os.listdir(directory))[:MAX_FILES]
     except OSError:
         return
-    where = _where()
+    where = pid_namespace()
     for path in (directory / name for name in names):
         try:
             record = _read(path)
@@ -183,14 +183,6 @@ def _remove(path: Path, older_than: float | None = None) -> None:
     with suppress(OSError):
         if older_than is None or time.time() - path.lstat().st_mtime > older_than:
             path.unlink()
-
-
-def _where() -> str:
-    """What pids are relative to: this run of the kernel, this pid namespace. Empty where that is not to be had."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
 
 
 def _reached_by_loopback(address: str) -> bool:
