@@ -28,7 +28,7 @@ def sit(home: Path, claude: Path, *args: str) -> Iterator[tuple[Terminal, int]]:
     """The program at a terminal, and its port."""
     argv = [*PROGRAM, *SUBPROCESS, "--claude", str(claude), *args]
     with Terminal(argv, env=environment(home), cwd=home) as terminal:
-        yield terminal, wait_until(lambda: port_in(bytes(terminal.output)), "the announcement of the page")
+        yield terminal, wait_until(lambda: port_in(bytes(terminal.output)), "the announcement of the page") or 0
 
 
 def monitor_of(home: Path) -> int:
