@@ -91,8 +91,8 @@ def working(instance: Instance) -> None:
     instance.feed(ev.claude_status("running", origin=Origin("hook"), activity="working"))
 
 
-def say(instance: Instance, text: str, role: Any = "assistant", **more: Any) -> None:
-    instance.feed(ev.claude_message(role, text, origin=Origin("transcript"), **more))
+def say(instance: Instance, text: str, role: Any = "assistant", at: float | None = None, **more: Any) -> None:
+    instance.feed(ev.claude_message(role, text, origin=Origin("transcript", at), **more))
 
 
 def names(page: Page) -> list[str]:
@@ -409,7 +409,7 @@ def test_a_click_on_the_main_thread_leads_to_that_moment_of_the_conversation(pag
     with instances(1, started=time.time() - 1000) as (one,):
         one.begin()
         for number in range(100):
-            say(one, f"message {number} " + "word " * 50, time=one.started + number * 10)
+            say(one, f"message {number} " + "word " * 50, at=one.started + number * 10)
         one.feed(ev.agent_delegation("Explore", "look", "started", origin=Origin("hook", one.started + 500)))
         page.open(one.url)
         page.until(lambda: page.shows("#thread") and "message 99" in page.text("#talk"), "the timeline")
