@@ -13,6 +13,7 @@ from serving import INSTANCE, UNHURRIED, FakeControl
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
 from claude_mpm.server.session_view import SessionView
@@ -182,7 +183,7 @@ def test_a_bad_since_is_invalid_params(desk: Desk, since: object) -> None:
 
 def test_a_status_with_an_infinite_number_is_json(desk: Desk) -> None:
     waiting = {"kind": "permission", "tool": "Bash", "input": {"timeout": float("inf")}}
-    desk.log.append(ev.claude_status("running", source="hook", activity="waiting", waiting_for=waiting))
+    desk.log.append(ev.claude_status("running", origin=Origin("hook"), activity="waiting", waiting_for=waiting))
     text = answer(desk.client, b'{"command":"get_status"}')
     assert b"Infinity" not in text
     assert json.loads(text)["data"]["waiting_for"]["input"] == {"timeout": None}

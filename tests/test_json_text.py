@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.system import json_text
 
@@ -64,5 +65,5 @@ def test_whatever_is_written_is_json_and_is_read_back_the_same(value: Any) -> No
 
 
 def test_an_event_with_an_infinite_number_is_json_in_the_log() -> None:
-    event = ev.tool_start("t", "Bash", {"timeout": float("inf"), "command": "ls"}, source="hook")
+    event = ev.tool_start("t", "Bash", {"timeout": float("inf"), "command": "ls"}, origin=Origin("hook"))
     assert strictly(Log("i").append(event).json)["data"]["input"] == {"timeout": None, "command": "ls"}

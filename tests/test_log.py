@@ -15,7 +15,7 @@ from support import TIMEOUT
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed import retention
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import BLOCK, NEWEST_ONLY, Entry, Gap, Log
 from claude_mpm.feed.retention import Evicted, Retention, memory_size
 
@@ -25,9 +25,9 @@ def make(kind: str, size: int = 1) -> Event:
     if kind == ev.CLAUDE_OUTPUT:
         return ev.claude_output("x" * size, 0)
     if kind == ev.CLAUDE_STATUS:
-        return ev.claude_status("running", source="process")
+        return ev.claude_status("running", origin=Origin("process"))
     if kind == ev.CLAUDE_MESSAGE:
-        return ev.claude_message("user", "x", source="transcript")
+        return ev.claude_message("user", "x", origin=Origin("transcript"))
     return Event(kind, {}, "monitor")
 
 
@@ -215,7 +215,7 @@ def test_a_follower_is_not_woken_by_what_it_does_not_read() -> None:
     follower.read(["todo.*"], 10)
     log.append(make(ev.SYSTEM_ERROR))
     assert not follower.wait(0)
-    log.append(ev.todo_update([], source="todo_file"))
+    log.append(ev.todo_update([], origin=Origin("todo_file")))
     assert follower.wait(0)
     assert seqs(follower.read(["todo.*"], 10).entries) == [2]
     follower.close()
@@ -378,13 +378,15 @@ AGENTS = {f"agent-{n:012}": {"input": n, "output": n, "cache_read": n, "cache_cr
 FLOODS: dict[str, tuple[int, Callable[[int], Event]]] = {
     "tiny outputs": (60_000, lambda n: ev.claude_output("x", n)),
     "large outputs": (400, lambda n: ev.claude_output("x" * 65_536, n)),
-    "usage of many agents": (
+    "a table in every event": (
         2400,
-        lambda n: ev.claude_usage(source="transcript", model="m", tokens={}, totals={"input": n}, agents=AGENTS),
+        lambda n: Event(ev.CLAUDE_USAGE, {"totals": {"input": n}, "agents": AGENTS}, "transcript"),
     ),
     "long todo lists": (
         200,
-        lambda n: ev.todo_update([{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, source="hook"),
+        lambda n: ev.todo_update(
+            [{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, origin=Origin("hook")
+        ),
     ),
 }
 

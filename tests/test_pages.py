@@ -11,6 +11,7 @@ from serving import INSTANCE, TOKEN, Served, ask, get, serving
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.server import http as pages
 from claude_mpm.server.http import content_security_policy
 
@@ -125,7 +126,7 @@ def test_status_and_instances_are_the_replies() -> None:
 def test_events_are_lines_of_json() -> None:
     with serving() as served:
         errors(served, 600)
-        served.log.append(ev.todo_update([], source="todo_file"))
+        served.log.append(ev.todo_update([], origin=Origin("todo_file")))
         answer = ask(served.port, get("/events"))
         assert answer.headers["content-type"] == "application/x-ndjson"
         assert lines(answer.body) == [entry.message() for entry in served.log.read(0, ["*"], 1000)]
