@@ -221,7 +221,7 @@ COMMANDS: list[dict[str, Any]] = [
 
 def as_sent(event: Event) -> dict[str, Any]:
     """The event as a client decodes it."""
-    message: dict[str, Any] = json.loads(Log(INSTANCE).append(event).json())
+    message: dict[str, Any] = json.loads(Log(INSTANCE).append(event).json)
     if event.type == ev.SYSTEM_GAP:
         del message["seq"]
     return message

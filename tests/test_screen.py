@@ -134,8 +134,9 @@ class Watching:
     def _run(self) -> None:
         while not self._stopping:
             for entry in self._follower.read((ev.CLAUDE_SCREEN,), 100).entries:
-                check(json.loads(entry.json()))
-                self.events.append(entry.event.data)
+                message = entry.message()
+                check(message)
+                self.events.append(message["data"])
             self._follower.wait(TIMEOUT)
 
     def newest(self) -> str:
@@ -645,7 +646,7 @@ def test_a_burst_makes_few_events_and_the_last_is_right(monkeypatch: pytest.Monk
         assert asked is not None and asked["lines"][0] == [0, [["99", {}]]]
         screen.picture()  # what followed the first answer is done
         newest = writer.log.newest(ev.CLAUDE_SCREEN)
-        assert newest is not None and newest.event.data is watching.events[0]
+        assert newest is not None and newest.message()["data"] == watching.events[0]
 
 
 def test_what_the_program_holds_back_is_not_shown_until_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -691,7 +692,7 @@ def test_it_stops_and_then_there_is_no_picture(action: Callable[[Screen], None])
 
 
 def errors(log: Log) -> list[str]:
-    return [entry.event.data["error"] for entry in log.history((ev.SYSTEM_ERROR,), 10)[0]]
+    return [entry.message()["data"]["error"] for entry in log.history((ev.SYSTEM_ERROR,), 10)[0]]
 
 
 def test_a_crash_of_the_emulator_is_one_error_and_no_picture_any_more() -> None:

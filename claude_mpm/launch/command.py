@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from claude_mpm.errors import ClaudeNotFound, LaunchFailed, UsageError
+from claude_mpm.launch.version import Version, installed_version
+
+# An option a version does not know keeps it from starting: "error: unknown option '--settings'". Found in the packages
+# of 1.0.30 to 1.0.128.
+SESSION_ID_SINCE = (1, 0, 53)
+SETTINGS_SINCE = (1, 0, 61)
 
 # What a Claude session leaves to its children. Inherited by a claude started from inside a session they make 2.1.330
 # write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
@@ -55,6 +61,7 @@ class Command:
         session_id: the id Claude will use; None when Claude picks one itself (resume, continue, fork).
         print_mode: `-p`: no terminal interface.
         is_session: False for `claude mcp`, `claude --version` and the like.
+        version: Claude's, where it is known without running it.
         cwd: where it runs.
     """
 
@@ -64,6 +71,7 @@ class Command:
     session_id: str | None
     print_mode: bool
     is_session: bool
+    version: Version | None = None
     cwd: Path = field(default_factory=Path.cwd)
 
     @property
@@ -88,13 +96,14 @@ def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_
     short = _short_flags(args)
     is_session = not _subcommand(args) and not names & {"--version", "--help"} and not short & set("vh")
     chosen = _value_of(args, "--session-id")
-    own_id = None
-    if is_session and not names & _NO_SESSION_ID and not short & _NO_SESSION_ID_SHORT:
-        own_id = session_id or str(uuid.uuid4())
     executable = find(claude, environ)
+    version = installed_version(Path(executable))
+    own_id = None
+    if is_session and not names & _NO_SESSION_ID and not short & _NO_SESSION_ID_SHORT and takes_session_id(version):
+        own_id = session_id or str(uuid.uuid4())
     argv = (executable, *(("--session-id", own_id) if own_id else ()), *args)
     print_mode = bool(names & {"--print"} or "p" in short)
-    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session, cwd)
+    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session, version, cwd)
 
 
 def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
@@ -107,6 +116,16 @@ def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
         argv=(command.executable, "-m", "claude_mpm.demo.stand_in", *command.argv[1:]),
         env={**command.env, "PYTHONPATH": path},
     )
+
+
+def takes_session_id(version: Version | None) -> bool:
+    """Whether this claude knows `--session-id`. One of unknown version is taken for a recent one."""
+    return version is None or version >= SESSION_ID_SINCE
+
+
+def takes_settings(version: Version | None) -> bool:
+    """Whether this claude knows `--settings`, and with it our hooks. One of unknown version is taken for a recent one."""
+    return version is None or version >= SETTINGS_SINCE
 
 
 def find(claude: str, environ: Mapping[str, str]) -> str:

@@ -192,7 +192,7 @@ class Screen:
 
     def _feed(self, emulator: EmulatorProcess, entry: Entry) -> None:
         self._apply_sizes(emulator, entry.seq - 1)
-        data = entry.event.data
+        data = entry.message()["data"]
         if data["stream"] != "stdout":
             return
         text = data["content"]

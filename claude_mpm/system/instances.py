@@ -50,8 +50,8 @@ class Holder:
         return f"{self.command or 'a process'} (pid {self.pid})"
 
 
-def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> None:
-    """Say that this process serves `info` (as in `session.start`).
+def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watched_pid: int | None = None) -> None:
+    """Say that this process serves `info` (as in `session.start`), and watches the Claude `watched_pid`.
 
     Raises:
         OSError: the file cannot be written.
@@ -64,7 +64,13 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> Non
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(directory, 0o700)  # an older one may be open to others
     content = dumps(
-        {"info": dict(info), "token": token, "where": pid_namespace(), "process": process_identity(os.getpid())}
+        {
+            "info": dict(info),
+            "token": token,
+            "where": pid_namespace(),
+            "process": process_identity(os.getpid()),
+            "watched": None if watched_pid is None else process_identity(watched_pid),
+        }
     )
     fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # mode 0600
     try:
@@ -114,6 +120,15 @@ def who_holds(port: int, state_dir: Path | None = None) -> Holder | None:
     except (psutil.Error, OSError) as error:
         log.debug("who holds port %s: %s", port, error)
     return None
+
+
+def is_ending(port: int, state_dir: Path) -> bool:
+    """Whether the Claude that the instance on `port` watched has ended: its monitor is about to give up the port."""
+    for record in _records(state_dir):
+        if record["info"]["port"] == port:
+            watched = record.get("watched")
+            return isinstance(watched, list) and len(watched) == 2 and process_identity(watched[0]) != tuple(watched)
+    return False
 
 
 def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
