@@ -18,7 +18,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 CHROMIUM_ARGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -58,7 +58,7 @@ class Instance:
             "capabilities": [],
         }
         self.peers = peers
-        backend = Backend(self._status, lambda: [p.info for p in peers], lambda: self.screen, self._demand)
+        backend = SessionView(self._status, lambda: [p.info for p in peers], lambda: self.screen, self._demand)
         self._server = Server(sockets, self.log, Config(token=token, port=self.port), backend)
         self._server.start()
         peers.append(self)

@@ -15,7 +15,7 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.subscription import Subscription
 
 
@@ -26,7 +26,7 @@ class Desk:
         self.log = Log("run-1")
         self.screen: dict[str, Any] | None = None
         self.subscription = Subscription(self.log)
-        backend = Backend(
+        backend = SessionView(
             status=dict,
             instances=lambda: [INSTANCE],
             screen=lambda: self.screen,

@@ -45,10 +45,10 @@ def _ours(pipe: Any, rate: float, events: int) -> None:
     from claude_mpm.feed.log import Log
     from claude_mpm.server.bind import bind
     from claude_mpm.server.listener import Server
-    from claude_mpm.server.session_view import Backend
+    from claude_mpm.server.session_view import SessionView
 
     log = Log("bench")
-    backend = Backend(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
+    backend = SessionView(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
     sockets = bind(None, 0)
     server = Server(sockets, log, Config(), backend)
     server.start()

@@ -11,7 +11,7 @@ from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Gap, Log
 from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
-from claude_mpm.server.session_view import Backend, Control
+from claude_mpm.server.session_view import Control, SessionView
 from claude_mpm.server.subscription import Subscription
 from claude_mpm.system import json_text
 
@@ -28,7 +28,7 @@ class Asker:
 
     name: str
     log: Log
-    backend: Backend
+    backend: SessionView
     status: Callable[[], dict[str, Any]]  # the data of `system.status`
     trusted: bool  # it presented the valid token
 
