@@ -17,7 +17,7 @@ from claude_mpm.server import http as pages
 from claude_mpm.server.commands import Asker
 from claude_mpm.server.handshake import Request
 from claude_mpm.server.http import content_security_policy
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 HTML = "<!doctype html><style>\nbody { color: red }\n</style><p>hé</p><script>\nlet a = '<b>';\n</script>\n"
 
@@ -208,7 +208,7 @@ def test_a_large_answer_arrives_whole() -> None:
 
 def events_of(log: Log, **query: str) -> Iterator[dict[str, object]]:
     """What `/events` tells, line by line, while the test decides when it goes on."""
-    asker = Asker("test", log, Backend(dict, list, lambda: None, lambda types: None), dict, trusted=False)
+    asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
     answer = pages.page(Request("GET", "/events", query, {}), asker)
     for piece in answer.body:
         yield from lines(piece)
@@ -245,7 +245,7 @@ def test_pieces_of_events_are_small() -> None:
     log = Log("run-1")
     for number in range(100):
         log.append(ev.claude_output("x" * 10_000, number))
-    asker = Asker("test", log, Backend(dict, list, lambda: None, lambda types: None), dict, trusted=False)
+    asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
     sizes = [len(piece) for piece in pages.page(Request("GET", "/events", {}, {}), asker).body]
     assert len(sizes) > 10
     assert max(sizes) < pages.PIECE_BYTES + 11_000

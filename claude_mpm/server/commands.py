@@ -100,10 +100,10 @@ def gap_message(instance_id: str, gap: Gap, reason: Literal["slow_client", "expi
     return reply(event.type, event.data, instance_id=instance_id, source=event.source)
 
 
-def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
+def answer(client: Client, text: bytes) -> bytes:
     """Execute a command and return its reply as JSON. Never raises for what a client can send.
 
-    Only the client's sender thread may call it. `limited`: refuse the command and say why.
+    Only the client's sender thread may call it.
     """
     fields: dict[str, Any] = {}
     command: str | None = None
@@ -111,8 +111,6 @@ def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        if limited:
-            raise ProtocolError("rate_limited", "too many replies are unread; commands are dropped until they are read")
         run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
