@@ -23,7 +23,7 @@ from claude_mpm.feed.event import Event
 from claude_mpm.launch.hook_settings import hook_settings
 from claude_mpm.sources.files import claude as claude_module
 from claude_mpm.sources.files.claude import ClaudeSources
-from claude_mpm.sources.files.transcripts import slug
+from claude_mpm.sources.files.transcripts import Transcripts, slug
 from claude_mpm.sources.files.watcher import Watcher
 from claude_mpm.sources.track.tracker import Tracker
 
@@ -472,3 +472,27 @@ def test_nothing_is_written_into_claude_s_directories(claude: Home) -> None:
     assert claude.sources.drain(TIMEOUT)
     assert set(claude.texts()) == {"one", "two"}
     assert state() == before
+
+
+def test_a_long_history_does_not_hold_up_the_stop(claude: Home) -> None:
+    lines: list[bytes] = []
+
+    def on_line(line: bytes) -> None:
+        lines.append(line)
+        claude.watcher.stop()
+
+    claude.write(f"{SESSION}.jsonl", *[said("x" * 1000)] * 1000)
+    transcripts = Transcripts(
+        claude.watcher,
+        claude.config / "projects",
+        os.path.realpath(claude.cwd),
+        0.0,
+        on_line,
+        lambda *_: None,
+        None,
+        10_000,
+    )
+    claude.watcher.post(transcripts.start)
+    claude.watcher.post(lambda: transcripts.follow(SESSION))
+    claude.watcher.join(TIMEOUT)
+    assert 0 < len(lines) < 1000

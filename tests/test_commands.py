@@ -39,8 +39,8 @@ class Desk:
     def status(self) -> dict[str, Any]:
         return {**self.log.snapshot(), "connected_clients": 1, "websocket_port": 1, "instance_info": INSTANCE}
 
-    def raw(self, text: bytes, **options: bool) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(answer(self.client, text, **options))
+    def raw(self, text: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(answer(self.client, text))
         check(found)
         return found
 
@@ -114,12 +114,6 @@ def test_parameters_may_stand_under_params(desk: Desk) -> None:
     assert desk.ask("subscribe", params={"channels": ["a.*"]})["data"]["channels"] == ["a.*"]
     assert desk.ask("subscribe", channels=["b.*"], params=None)["data"]["channels"] == ["a.*", "b.*"]
     assert desk.code("subscribe", channels=["a"], params=[]) == "invalid_params"
-
-
-def test_a_limited_command_is_not_done(desk: Desk) -> None:
-    found = desk.raw(b'{"command":"subscribe","channels":["*"],"request_id":"r"}', limited=True)
-    assert (found["data"]["code"], found["request_id"]) == ("rate_limited", "r")
-    assert desk.subscription.patterns == []
 
 
 _json = st.recursive(

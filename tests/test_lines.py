@@ -91,10 +91,10 @@ def test_a_first_line_that_is_not_complete_is_none(tmp_path: Path) -> None:
 def test_a_line_buffer_gives_lines_in_order_and_counts_what_found_no_room() -> None:
     buffer = LineBuffer(3 * (2 + OVERHEAD))
     assert [buffer.put(b"%02d" % number) for number in range(5)] == [True] * 3 + [False] * 2
-    batch = buffer.take(4)
+    batch = buffer.take(2 * (2 + OVERHEAD))
     assert (batch.lines, batch.lost_lines, batch.more) == ([b"00", b"01"], 0, True)
     assert not buffer.put(b"05"), "it would come before the loss is told"
-    batch = buffer.take(4)
+    batch = buffer.take(2 * (2 + OVERHEAD))
     assert (batch.lines, batch.lost_lines, batch.lost_bytes, batch.more) == ([b"02"], 3, 6, False)
     assert buffer.put(b"06")
     batch = buffer.take(1)

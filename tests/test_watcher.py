@@ -193,6 +193,7 @@ def test_changes_below_the_directory_are_not_told(watcher: Watcher, tmp_path: Pa
 def test_every_callback_and_posted_call_runs_in_the_file_reader(watcher: Watcher, tmp_path: Path) -> None:
     seen = Seen()
     watcher.watch(tmp_path, seen)
+    assert seen.next() is None  # from here on it is observed
     watcher.post(lambda: seen(None))
     watcher.post_after(0.001, lambda: seen(frozenset({"later"})))
     seen.until("later")

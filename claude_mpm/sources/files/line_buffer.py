@@ -45,13 +45,12 @@ class LineBuffer:
     def put(self, line: bytes) -> bool:
         """Add a line. Returns False if it is lost; until that is told, all later lines are lost as well."""
         with self._lock:
-            size = len(line) + OVERHEAD
-            if self._lost_lines or self._size + size > self._max:
+            if self._lost_lines or self._size + _size(line) > self._max:
                 self._lost_lines += 1
                 self._lost_bytes += len(line)
                 return False
             self._lines.append(line)
-            self._size += size
+            self._size += _size(line)
             return True
 
     def take(self, max_bytes: int) -> Batch:
@@ -59,12 +58,17 @@ class LineBuffer:
         lines: list[bytes] = []
         size = 0
         with self._lock:
-            while self._lines and (not lines or size + len(self._lines[0]) <= max_bytes):
+            while self._lines and (not lines or size + _size(self._lines[0]) <= max_bytes):
                 line = self._lines.popleft()
                 lines.append(line)
-                size += len(line)
-            self._size -= size + OVERHEAD * len(lines)
+                size += _size(line)
+            self._size -= size
             if self._lines:
                 return Batch(lines, 0, 0, more=True)
             lost, self._lost_lines, self._lost_bytes = (self._lost_lines, self._lost_bytes), 0, 0
             return Batch(lines, *lost, more=False)
+
+
+def _size(line: bytes) -> int:
+    """Return the bytes a line takes in memory, here and in a list."""
+    return len(line) + OVERHEAD
