@@ -13,11 +13,12 @@ from pathlib import Path
 from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.patterns import is_pattern
+from claude_mpm.server import proof
 from claude_mpm.server.commands import Asker, reply, status_reply
 from claude_mpm.server.handshake import Request
 from claude_mpm.system import json_text
 
-PUBLIC = frozenset({"/", "/healthz"})  # hold nothing secret, need no token
+PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # hold nothing secret, need no token
 CHUNK_EVENTS = 256  # events encoded at a time
 _PACKAGE = Path(__file__).parent.parent
 _INLINE = re.compile(r"<(script|style)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
@@ -70,6 +71,20 @@ def page(request: Request, asker: Asker) -> Page:
         return make(request, asker)
     except OSError as error:
         raise Refused(503, f"this cannot be read now: {error.strerror}") from None
+
+
+def proof_page(request: Request, token: str | None, port: int) -> Page:
+    """The image by which a page opened from disk knows us: proof.py. `port` is the one the request arrived on.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        width, height = proof.size(token, port, request.query.get("nonce", ""), request.query.get("part", ""))
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
+    return Page(200, "image/svg+xml", [proof.svg(width, height)], headers)
 
 
 def content_security_policy(html: str) -> str:

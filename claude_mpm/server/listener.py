@@ -20,6 +20,7 @@ from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
+from claude_mpm.server import proof
 from claude_mpm.server.bind import require_token
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
@@ -229,6 +230,8 @@ class Server:
         connection.run(rest)
 
     def _page(self, visitor: Visitor, request: Request, trusted: bool) -> pages.Page:
+        if request.path == proof.PATH:
+            return pages.proof_page(request, self._config.token, visitor.sock.getsockname()[1])
         return pages.page(request, Asker(visitor.name, self._log, self._backend, self.status, trusted))
 
     def _tell_demand(self) -> None:
