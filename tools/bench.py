@@ -68,12 +68,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(chosen: argparse.Namespace) -> int:
-    from benchmarks.table import Row, as_json, as_markdown, as_text
+    from benchmarks.table import as_json, as_markdown, as_text
 
     rows: list[Row] = []
     records, failures = [], 0
     for name in chosen.names or MEASUREMENTS:
-        print(f"bench.py: measuring {name} ...", file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(f"bench.py: measuring {name} ...", file=sys.stderr, flush=True)
         try:
             found = list(_measurement(name)(chosen.repeat, chosen.seconds))
         except (ImportError, OSError, EOFError, LookupError) as error:

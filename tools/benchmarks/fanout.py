@@ -15,14 +15,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from subprocess import Popen
 from typing import NamedTuple
 
 import psutil
+from checkout import ROOT
 
 from benchmarks.program import HERE, line_from, piped, script, tell
 from benchmarks.table import Row, median
-from checkout import ROOT
 
 DELIVERIES = 200_000  # in one burst
 MOST_EVENTS = 8000  # in one burst: the log keeps 10,000
@@ -90,20 +92,23 @@ def _allow_descriptors() -> None:
 def _burst(argv: list[str], clients: int) -> Run:
     """Connect everybody, send one burst, and wait until everybody has all of it."""
     events = min(MOST_EVENTS, DELIVERIES // clients)
-    kind = "ordered" if clients <= CHECKED else "readers"
-    with piped(argv, {**os.environ, "PYTHONPATH": str(ROOT)}) as server:
-        with script("clients.py", kind, clients, line_from(server), events) as readers:
-            line_from(readers)
-            process = psutil.Process(server.pid)
-            used, start = sum(process.cpu_times()[:2]), time.monotonic()
-            tell(server, str(events))
-            seen = json.loads(line_from(readers))
-            used = sum(process.cpu_times()[:2]) - used
+    with piped(argv, {**os.environ, "PYTHONPATH": str(ROOT)}) as server, _readers(server, clients, events) as readers:
+        line_from(readers)
+        process = psutil.Process(server.pid)
+        used, start = sum(process.cpu_times()[:2]), time.monotonic()
+        tell(server, str(events))
+        seen = json.loads(line_from(readers))
+        used = sum(process.cpu_times()[:2]) - used
     if seen["wrong"] or seen["frames"] != events * clients:
         name = Path(argv[1]).name
         raise OSError(f"{name} delivered {seen['frames']:,} of {events * clients:,}, {seen['wrong']} out of order")
     spent = seen["at"] - start
     return Run(events * clients / spent, used / spent, seen["cpu"] / spent)
+
+
+def _readers(server: Popen[str], clients: int, events: int) -> AbstractContextManager[Popen[str]]:
+    kind = "ordered" if clients <= CHECKED else "readers"
+    return script("clients.py", kind, clients, line_from(server), events)
 
 
 def _rows(clients: int, found: dict[str, Run]) -> Iterator[Row]:

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
-
 from checkout import ROOT
 
 HERE = Path(__file__).parent
