@@ -22,6 +22,7 @@ measurements (all of them if none is named):
   keystroke   from a key to its echo, quiet and under load; beside the same without claude-mpm
   start       until Claude runs, and after its end; beside Claude alone
   fanout      one event to 1 ... 1,000 clients, flat out; beside node's `ws` and Python's `websockets`
+  steady      200 events/s of 1 kB to 50 clients: nothing lost, the delay; and the same with 5 stalled clients
   memory      front, monitor and each idle client, and idle processor time; beside a Python that sleeps
   output      from a line Claude shows to its receipt by 10 clients, 500 lines a second
   transcript  from a line Claude writes to its receipt; beside `tail -f`
@@ -32,7 +33,7 @@ Ratios and differences mean something on any machine, the other figures only on 
 
 exit code: 0 measured; 2 usage, or a measurement could not be made; 130 interrupted
 """
-MEASUREMENTS = ("terminal", "keystroke", "start", "fanout", "memory", "output", "transcript", "hook")
+MEASUREMENTS = ("terminal", "keystroke", "start", "fanout", "steady", "memory", "output", "transcript", "hook")
 BEGIN, END = "<!-- begin: printed by tools/bench.py -->\n", "<!-- end: printed by tools/bench.py -->\n"
 
 

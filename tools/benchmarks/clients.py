@@ -6,9 +6,10 @@ it measures. Kinds:
 
   readers       subscribe to everything; frames are counted, not parsed
   ordered       the same, and the N= numbers in the frames are checked for gaps and disorder
-  delays        the same, and the age of each T= stamp is noted, in milliseconds
+  delays        the same with T= stamps, whose age is noted in milliseconds; they must not go back
   stalled       subscribe to everything, then never read again
   history       ask for the whole history again and again, without pause; COUNT 1
+  coming        subscribe to everything and the screen, stay for two to ten seconds, leave or just vanish, come again
   reconnecting  connect, read the greeting and leave, again and again, without pause; COUNT 1
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import resource
 import select
@@ -31,7 +33,7 @@ PONG_INTERVAL = 10.0  # seconds; RFC 6455 5.5.3 allows unasked pongs, so that no
 STALLED_BUFFER = 4096  # bytes; the kernel doubles it
 TEXT_HEAD = b"\x81"  # FIN and text: not ASCII, so in frames of ASCII text of 130 to 384 bytes it occurs once each
 UNMASKED = bytes(4)
-KINDS = ("readers", "ordered", "delays", "stalled", "history", "reconnecting")
+STAY = (2.0, 10.0)  # seconds that a coming client stays
 _STAMP, _NUMBER = re.compile(rb"T=(\d{20})"), re.compile(rb"N=(\d{8})")
 
 
@@ -64,6 +66,7 @@ def command(name: str, **params: Any) -> bytes:
 
 
 SUBSCRIBE = command("subscribe", channels=["*"])
+SUBSCRIBE_SCREEN = command("subscribe", channels=["*", "claude.screen"])
 HISTORY = command("get_history", limit=5000)
 PONG = bytes((0x8A, 0x80)) + UNMASKED
 
@@ -121,9 +124,10 @@ class Reader:
         self.frames += 1
         if self.kind == "delays":
             self.delays.append((now - number) / 1e6)
+            self.wrong += number < self._last
         else:
             self.wrong += number != self._last + 1
-            self._last = number
+        self._last = number
 
 
 def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
@@ -182,6 +186,49 @@ def _send_pongs(readers: dict[int, Reader]) -> None:
             pass  # its end is noticed when it is read
 
 
+def come_and_go(count: int, port: int) -> dict[str, Any]:
+    """Keep `count` clients connected, each for a while. Half of them say nothing when they leave: they are reset."""
+    poll, staying = select.epoll(), dict[int, tuple[socket.socket, float]]()
+    poll.register(0, select.EPOLLIN)
+    print("ready", flush=True)
+    seen = {"connections": 0, "refused": 0, "lost_connections": 0, "bytes": 0}
+    while True:
+        while len(staying) < count:
+            try:
+                sock, _ = connect(port)
+                sock.sendall(SUBSCRIBE_SCREEN)
+            except OSError:
+                seen["refused"] += 1
+                break
+            staying[sock.fileno()] = sock, time.monotonic() + random.uniform(*STAY)
+            poll.register(sock, select.EPOLLIN)
+            seen["connections"] += 1
+        for number, _ in poll.poll(0.2):
+            if number == 0 and not os.read(0, 4096):
+                return seen
+            if number in staying:
+                received = _received(staying[number][0])
+                seen["bytes"] += received
+                if not received:
+                    staying.pop(number)[0].close()
+                    seen["lost_connections"] += 1
+        for number in [number for number, (_, until) in staying.items() if time.monotonic() > until]:
+            _leave(staying.pop(number)[0])
+
+
+def _received(sock: socket.socket) -> int:
+    try:
+        return len(sock.recv(CHUNK))
+    except OSError:
+        return 0
+
+
+def _leave(sock: socket.socket) -> None:
+    if random.random() < 0.5:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
 def stall(count: int, port: int) -> dict[str, Any]:
     held = [connect(port, STALLED_BUFFER)[0] for _ in range(count)]
     for sock in held:
@@ -228,7 +275,9 @@ def main() -> int:
     events = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if kind == "stalled":
+    if kind == "coming":
+        seen = come_and_go(count, port)
+    elif kind == "stalled":
         seen = stall(count, port)
     elif kind == "history":
         seen = ask_for_history(port)

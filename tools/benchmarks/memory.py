@@ -28,8 +28,7 @@ IDLE_FACTOR = 3  # times --seconds that processor time is counted
 def measure(repeat: int, seconds: float) -> Iterator[Row]:
     span = seconds * IDLE_FACTOR * repeat
     with world(IDLE) as where, on_terminal(where.program(*SUBPROCESS), where.env, where.home) as terminal:
-        port = port_in(terminal.read_until(b"/\r\n")[0])
-        terminal.read_until(b"READY")
+        port = port_in(terminal.read_until(b"READY")[0])
         terminal.read_for(SETTLE)
         front, monitor = psutil.Process(terminal.pid), psutil.Process(monitor_of(terminal.pid, port))
         parts = [front] if front == monitor else [front, monitor]

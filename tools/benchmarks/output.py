@@ -32,8 +32,7 @@ def _delays(count: int) -> list[float]:
     with world(STAMPED_LINES) as where:
         (where.home / "load").write_text(f"{RATE} {count}")
         with on_terminal(where.program(*SUBPROCESS), where.env, where.home) as terminal:
-            port = port_in(terminal.read_until(b"/\r\n")[0])
-            terminal.read_until(b"READY")
+            port = port_in(terminal.read_until(b"READY")[0])
             with script("clients.py", "delays", CLIENTS, port) as readers:
                 line_from(readers)
                 terminal.read_for(0.5)

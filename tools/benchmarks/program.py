@@ -96,9 +96,9 @@ class Terminal:
         return data
 
     def read_until(self, mark: bytes) -> tuple[bytes, int]:
-        """The last 4,000 bytes up to and around `mark`, and how many bytes came in all. TimeoutError, EOFError."""
+        """The end of what was shown, with `mark` in it, and how many bytes came in all. TimeoutError, EOFError."""
         seen, count, deadline = b"", 0, time.monotonic() + PATIENCE
-        while mark not in seen[-4000:]:
+        while mark not in seen:
             if not (data := self.read(deadline - time.monotonic())):
                 raise TimeoutError(f"{mark!r} was not shown within {PATIENCE:g} s")
             count, seen = count + len(data), seen[-4000:] + data

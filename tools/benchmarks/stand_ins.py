@@ -59,3 +59,36 @@ for number in range(count):
 os.write(1, b"THE" b"_END\\n")
 os.read(0, 64)
 """)
+
+# Fills the log, then shows 150 lines and appends 50 records a second, until its terminal ends.
+SOAK = python_script("""
+import json, os, re, sys, time, uuid
+os.write(1, b"READY\\r\\n")
+session = sys.argv[sys.argv.index("--session-id") + 1]
+slug = re.sub("[^a-zA-Z0-9]", "-", os.path.realpath(os.getcwd()))
+folder = os.path.join(os.environ["CLAUDE_CONFIG_DIR"], "projects", slug)
+os.makedirs(folder, exist_ok=True)
+path = os.path.join(folder, session + ".jsonl")
+
+def append(number):
+    now = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + ".999Z"
+    message = {"id": "msg_%d" % number, "type": "message", "role": "assistant", "model": "claude-x",
+        "stop_reason": None, "content": [{"type": "text", "text": "answer %d " % number + "text " * 40}],
+        "usage": {"input_tokens": 1, "output_tokens": 1}}
+    line = {"type": "assistant", "uuid": str(uuid.uuid4()), "sessionId": session, "isSidechain": False, "cwd": "/"}
+    with open(path, "a") as file:
+        file.write(json.dumps(dict(line, timestamp=now, message=message)) + "\\n")
+
+def show(number):
+    os.write(1, b"\\x1b[3%dm%08d %s\\x1b[0m\\r\\n" % (number % 8, number, b"some text on a line of the answer " * 12))
+
+for number in range(40_000):
+    show(number)
+for number in range(6_000):
+    append(number)
+start, number = time.monotonic(), 0
+while True:
+    number += 1
+    time.sleep(max(start + number / 200 - time.monotonic(), 0))
+    append(number) if number % 4 == 0 else show(number)
+""")

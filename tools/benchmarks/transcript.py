@@ -24,8 +24,7 @@ def measure(repeat: int, seconds: float) -> Iterator[Row]:
 
 def _ours(where: World, lines: int) -> list[float]:
     with on_terminal(where.program(*SUBPROCESS), where.env, where.home) as terminal:
-        port = port_in(terminal.read_until(b"/\r\n")[0])
-        terminal.read_until(b"READY")
+        port = port_in(terminal.read_until(b"READY")[0])
         path, session = transcript_path(where, port)
         with script("clients.py", "delays", 1, port) as reader:
             line_from(reader)
