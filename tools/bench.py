@@ -6,7 +6,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
+import platform
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _measure(chosen: argparse.Namespace) -> int:
+    import psutil
     from benchmarks.table import as_json, as_markdown, as_text
 
     rows: list[Row] = []
@@ -78,7 +83,7 @@ def _measure(chosen: argparse.Namespace) -> int:
             print(f"bench.py: measuring {name} ...", file=sys.stderr, flush=True)
         try:
             found = list(_measurement(name)(chosen.repeat, chosen.seconds))
-        except (ImportError, OSError, EOFError, LookupError) as error:
+        except (ImportError, OSError, EOFError, LookupError, subprocess.SubprocessError, psutil.Error) as error:
             print(f"bench.py: {name} could not be measured: {error}", file=sys.stderr)
             failures += 1
             continue
@@ -115,12 +120,8 @@ def _write(path: Path, table: str) -> None:
 
 def machine() -> str:
     """One line about this machine and the day."""
-    import os
-    import platform
-    import time
-
-    cores = f"{os.cpu_count()} cores"
-    return f"Measured on {time.strftime('%Y-%m-%d')}: Python {platform.python_version()}, {platform.system()} {platform.release()}, {cores}."
+    python, system = platform.python_version(), f"{platform.system()} {platform.release()}"
+    return f"Measured on {time.strftime('%Y-%m-%d')}: Python {python}, {system}, {os.cpu_count()} cores."
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ It holds if the monitor ends at 64 MiB or less, if the memory of the second half
 (runs under 20 minutes: by at most 4 MiB, because the noise is larger than the slope), if descriptors and threads do
 not rise, and if all of them are given back once every client has left.
 
-exit code: 0 it holds; 1 it does not; 2 usage, or it could not be run; 130 interrupted
+exit code: 0 it holds; 1 it does not, or claude-mpm ended; 2 usage, or it could not be run; 130 interrupted
 """
 
 
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not 0.5 <= chosen.minutes <= 24 * 60:
         parser.error("--minutes must be from 0.5 to 1440")
 
+    import psutil
     from benchmarks import soak_verdict
     from benchmarks.soak_run import run
 
@@ -42,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = run(chosen.minutes)
     except KeyboardInterrupt:
         return 130
-    except (OSError, EOFError, LookupError) as error:
+    except (EOFError, psutil.NoSuchProcess) as error:
+        print(f"FAILS  claude-mpm ended during the run: {error}")
+        return 1
+    except (OSError, LookupError) as error:
         print(f"soak.py: {error}", file=sys.stderr)
         return 2
     checks = soak_verdict.judge(result)

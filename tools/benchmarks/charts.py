@@ -67,7 +67,8 @@ def _chart(minutes: Sequence[float], chart: Chart) -> list[str]:
     if chart.limit is not None:
         at = y(chart.limit)
         parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="quiet" x="{WIDTH - RIGHT + 6}" y="{at + 4:.1f}">limit {chart.limit:g}</text>')
+        label = f'<text class="quiet" x="{WIDTH - RIGHT - 4}" y="{at - 4:.1f}" text-anchor="end">'
+        parts.append(f"{label}limit {chart.limit:g}</text>")
     for number, (name, values) in enumerate(chart.lines.items()):
         points = " ".join(f"{x(minute):.1f},{y(value):.1f}" for minute, value in zip(minutes, values, strict=True))
         parts.append(f'<polyline class="line c{number}" points="{points}"/>')

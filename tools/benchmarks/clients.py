@@ -106,6 +106,14 @@ class Reader:
         self.kind, self.frames, self.wrong, self._last = kind, 0, 0, -1
         self.delays: list[float] = []
 
+    def wait_subscribed(self) -> None:
+        """Block until the server has confirmed the subscription: whatever happens from now on is received."""
+        data = b""
+        while b'"subscribed"' not in data:
+            if not (more := self.sock.recv(CHUNK)):
+                raise ConnectionError("closed before it was subscribed")
+            data += more
+
     def read(self) -> int:
         """Take what there is; returns its length, 0 at the end of the stream."""
         data = self.sock.recv(CHUNK)
@@ -137,7 +145,10 @@ def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
     for number in (0, *readers):
         poll.register(number, select.EPOLLIN)
     if events:
-        _drain(poll, readers)  # greetings are not events
+        _drain(poll, readers)  # greetings are not events, and other people's servers answer nothing
+    else:
+        for each in readers.values():
+            each.wait_subscribed()
     print("ready", flush=True)
     begun, received, last = time.process_time(), 0, time.monotonic()
     next_pong, lost = last + PONG_INTERVAL, 0

@@ -29,8 +29,9 @@ from benchmarks.table import Row, median
 DELIVERIES = 200_000  # in one burst
 MOST_EVENTS = 8000  # in one burst: the log keeps 10,000
 PAD = 160  # bytes of padding, for frames of 270 to 340 bytes with each server
-RUNS = 3
+RUNS, RUNS_OF_MANY = 5, 3  # of each server in turns, medians are shown; fewer with 1,000 clients, which take long
 AIMS = {1: 1.0, 10: 4.0, 50: 8.0, 200: 6.0, 1000: 3.0}  # by the number of clients: times `ws`
+MANY = 1000  # clients
 CHECKED = 50  # clients up to which the order of the events is checked; above, they are only counted
 INSTALL_TIME = 120.0  # seconds for npm
 OURS, WS, WEBSOCKETS = "claude-mpm", "ws", "websockets"
@@ -49,7 +50,7 @@ def measure(repeat: int, seconds: float) -> Iterator[Row]:
     _allow_descriptors()
     for clients in AIMS:
         runs: dict[str, list[Run]] = {name: [] for name in servers}
-        for _ in range(RUNS * repeat):
+        for _ in range((RUNS if clients < MANY else RUNS_OF_MANY) * repeat):
             for name, argv in servers.items():
                 runs[name].append(_burst(argv, clients))
         yield from _rows(clients, {name: Run(*map(median, zip(*found, strict=True))) for name, found in runs.items()})

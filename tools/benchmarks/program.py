@@ -99,7 +99,11 @@ class Terminal:
         """The end of what was shown, with `mark` in it, and how many bytes came in all. TimeoutError, EOFError."""
         seen, count, deadline = b"", 0, time.monotonic() + PATIENCE
         while mark not in seen:
-            if not (data := self.read(deadline - time.monotonic())):
+            try:
+                data = self.read(deadline - time.monotonic())
+            except EOFError:
+                raise EOFError(f"the program ended; it had shown {seen[-300:].decode(errors='replace')!r}") from None
+            if not data:
                 raise TimeoutError(f"{mark!r} was not shown within {PATIENCE:g} s")
             count, seen = count + len(data), seen[-4000:] + data
         return seen, count

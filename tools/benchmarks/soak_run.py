@@ -47,7 +47,6 @@ class Result:
     clients_killed: int = 0
     emulators_killed: int = 0
     clients_left: int = 0
-    exit_status: int = 0
 
 
 class Load:

@@ -17,7 +17,7 @@ from benchmarks.program import HERE, line_from, piped, script, tell
 from benchmarks.table import Row, median, percentile
 
 CLIENTS, STALLED = 50, 5
-RATE, SECONDS = 200, 15  # events a second, and for how long, whatever --seconds says: the stalled must fall behind
+RATE, SECONDS = 200, 15  # events a second, and for how long; long enough to fill a stalled client's buffers
 PAD = 860  # bytes of padding, for frames of 1 kB
 P99_AIM, CORES_AIM = 25.0, 0.25  # milliseconds; of the server's process
 MEMORY_AIM = 5.0  # MiB more with the stalled clients
