@@ -1,4 +1,4 @@
-"""The tools that measure: what they print and refuse, that they leave nothing behind, and what their verdicts rest on."""
+"""The tools that measure: what they print and refuse, that they leave nothing behind, and how they judge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ sys.path.append(str(ROOT / "tools"))
 
 from benchmarks import fanout, soak_verdict
 from benchmarks.charts import Chart, svg
-from benchmarks.evidence import FAILED, PASSED, Evidence, document, outcomes
+from benchmarks.evidence import FAILED, PASSED, Evidence, Outcome, document, outcomes
 from benchmarks.soak_run import Result, Sample
 from benchmarks.table import Row, as_json, as_markdown, as_text, median, percentile
 from benchmarks.targets import TARGETS, Target
@@ -67,11 +67,17 @@ def test_a_file_that_is_no_report_is_one_line(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_is_exit_code_130_without_a_traceback_or_an_orphan() -> None:
-    argv = [sys.executable, str(BENCH), "memory"]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/") as bench:
+    with subprocess.Popen(
+        [sys.executable, str(BENCH), "memory"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        start_new_session=True,
+    ) as bench:
         process = psutil.Process(bench.pid)
         started = wait_until(lambda: process.children(recursive=True), "the program")
-        bench.send_signal(signal.SIGINT)
+        os.killpg(bench.pid, signal.SIGINT)  # as a terminal sends it
         _, errors = bench.communicate(timeout=2 * TIMEOUT)
     assert bench.returncode == 130
     assert "Traceback" not in errors
@@ -190,25 +196,32 @@ MEASURED = Target(2, "situation", "must hold", bench="start")
 
 
 @pytest.mark.parametrize(
-    ("outcome", "result", "failed"),
+    ("results", "said", "failed"),
     [
-        ([PASSED], "shown: 1 test passed", False),
+        ([PASSED], "shown: 1 test passed in 0.0 s", False),
+        ([PASSED, PASSED], "shown: 2 tests passed, the slowest in 1.0 s", False),
         ([PASSED, FAILED], "FAILED: 1 of 2 tests", True),
         (["needs a browser"], "not shown: skipped, needs a browser", False),
         ([], "not shown: 1 of 1 tests did not run", False),
     ],
 )
-def test_a_row_says_what_its_tests_gave(outcome: Sequence[str], result: str, failed: bool) -> None:
-    tests = {"test_a.py::test_x": list(outcome)} if outcome else {}
-    found = Evidence(tests, [], None).of(TARGET)
-    assert (found.result, found.failed) == (result, failed)
+def test_a_row_says_what_its_tests_gave(results: Sequence[str], said: str, failed: bool) -> None:
+    ran = [Outcome(result, float(number)) for number, result in enumerate(results)]
+    found = Evidence({"test_a.py::test_x": ran} if ran else {}, [], None).of(TARGET)
+    assert (found.result, found.failed) == (said, failed)
     assert found.again == "`bin/test tests/test_a.py::test_x`"
 
 
 def test_a_row_without_evidence_is_not_shown_and_is_no_failure() -> None:
-    found = Evidence({}, [], None).of(Target(7, "situation", "must hold", why_not="no tool"))
+    found = Evidence({}, [], None).of(Target(7, "situation", "must hold", gap="no tool"))
     assert (found.result, found.failed) == ("not shown: no tool", False)
     assert Evidence({}, [], None).of(MEASURED).result == "not shown: not measured"
+
+
+def test_what_a_target_leaves_open_is_said_beside_what_is_shown() -> None:
+    target = TARGET._replace(gap="the rest")
+    found = Evidence({"test_a.py::test_x": [Outcome(PASSED, 1.0)]}, [], None).of(target)
+    assert found.result == "shown: 1 test passed in 1.0 s<br>not shown: the rest"
 
 
 def test_a_figure_that_missed_its_aim_fails_its_row() -> None:
@@ -237,7 +250,8 @@ def test_outcomes_are_read_from_pytest_s_own_report(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml", str(report), str(tmp_path)]
     subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=6 * TIMEOUT, env=dict(os.environ))
-    assert outcomes(report) == {"test_a.py::test_x": [FAILED, PASSED], "test_a.py::test_y": ["no tool"]}
+    found = {test: [outcome.result for outcome in ran] for test, ran in outcomes(report).items()}
+    assert found == {"test_a.py::test_x": [FAILED, PASSED], "test_a.py::test_y": ["no tool"]}
 
 
 def test_every_target_has_a_row_and_every_test_it_names_exists() -> None:

@@ -10,9 +10,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checkout import ROOT, use_checkout
+
+if TYPE_CHECKING:
+    from benchmarks.evidence import Outcome
 
 EPILOG = """\
 examples:
@@ -59,7 +62,7 @@ def _json(path: Path | None) -> Any:
     return None if path is None else json.loads(path.read_text(encoding="utf-8"))
 
 
-def _run_tests() -> dict[str, list[str]]:
+def _run_tests() -> dict[str, list[Outcome]]:
     """Run the tests of the table that exist. OSError if pytest itself fails."""
     from benchmarks.evidence import outcomes
     from benchmarks.targets import TARGETS

@@ -38,7 +38,7 @@ _STAMP, _NUMBER = re.compile(rb"T=(\d{20})"), re.compile(rb"N=(\d{8})")
 
 
 def connect(port: int, buffer: int = 0) -> tuple[socket.socket, bytes]:
-    """A connection past the handshake, and what arrived after the head. `buffer`: SO_RCVBUF in bytes, 0 for the usual."""
+    """A connection past its handshake, and what came after the head. `buffer` is SO_RCVBUF in bytes, 0 for the usual."""
     sock = socket.socket()
     if buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -303,5 +303,6 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except OSError as error:
+        sys.stderr.write(f"clients.py {' '.join(sys.argv[1:])}: {error}\n")
+        sys.exit(1)

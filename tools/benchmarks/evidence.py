@@ -6,21 +6,32 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.targets import Target
 
-PASSED, FAILED = "passed", "failed"  # any other outcome is the reason why a test was skipped
+PASSED, FAILED = "passed", "failed"
 INTRODUCTION = """\
 # What must hold, and what shows it
 
 Printed by `python3 tools/reliability.py --write`; do not edit it by hand. Each row names a situation, what must hold in
-it, what was run, and what it gave. "Not shown" means that nothing ran that would show it. The commands are given from
-the root of the checkout; times within tests are limits that the test fails above, so their figure is that they passed.
+it, what was run, and what that gave. "Not shown" means that nothing was run that would show it.
+
+Tests assert what happens and in which order; they wait for it with a deadline and assert no times. The figure beside
+them is the time of the slowest, which bounds every wait in it. Some tests shorten a limit of the server (pings,
+handshakes, sends that make no progress) so as not to wait for it: they show that the limit acts; its default is in
+`claude_mpm/config.py`.
 
 | # | situation | must hold | result | what ran | again |
 |---|---|---|---|---|---|
 """
+
+
+class Outcome(NamedTuple):
+    """How one run of a test ended, and its seconds, set-up included."""
+
+    result: str  # PASSED, FAILED, or the reason why it was skipped
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -37,12 +48,12 @@ class Evidence:
     """Outcomes of tests, rows of bench.py and the result of soak.py, and what they mean for a target."""
 
     def __init__(
-        self, tests: Mapping[str, Sequence[str]], bench: Sequence[Mapping[str, Any]], soak: Mapping[str, Any] | None
+        self, tests: Mapping[str, Sequence[Outcome]], bench: Sequence[Mapping[str, Any]], soak: Mapping[str, Any] | None
     ) -> None:
         self._tests, self._bench, self._soak = tests, bench, soak
 
     def of(self, target: Target) -> Finding:
-        """The finding for a target: failed if any part of it failed, shown if every part was shown."""
+        """What is known of a target; one line of the result for each kind of evidence, and one for what has none."""
         parts = []
         if target.tests:
             parts.append(self._of_tests(target))
@@ -51,9 +62,10 @@ class Evidence:
         if target.soak:
             parts.append(self._of_soak())
         if not parts:
-            return Finding(f"not shown{f': {target.why_not}' if target.why_not else ''}")
+            return Finding(f"not shown: {target.gap}" if target.gap else "not shown")
+        result = "<br>".join(part.result for part in parts)
         return Finding(
-            "; ".join(part.result for part in parts),
+            f"{result}<br>not shown: {target.gap}" if target.gap else result,
             "<br>".join(part.ran for part in parts if part.ran),
             "<br>".join(f"`{part.again}`" for part in parts),
             any(part.failed for part in parts),
@@ -63,14 +75,17 @@ class Evidence:
         ran, again = "<br>".join(f"`{test}`" for test in target.tests), _pytest(target.tests)
         missing = [test for test in target.tests if test not in self._tests]
         found = [outcome for test in target.tests for outcome in self._tests.get(test, ())]
-        skipped = [outcome for outcome in found if outcome not in (PASSED, FAILED)]
-        if FAILED in found:
-            return Finding(f"FAILED: {found.count(FAILED)} of {len(found)} tests", ran, again, failed=True)
+        failed = [outcome for outcome in found if outcome.result == FAILED]
+        skipped = [outcome.result for outcome in found if outcome.result not in (PASSED, FAILED)]
+        if failed:
+            return Finding(f"FAILED: {len(failed)} of {len(found)} tests", ran, again, failed=True)
         if missing:
             return Finding(f"not shown: {len(missing)} of {len(target.tests)} tests did not run", ran, again)
         if skipped:
             return Finding(f"not shown: skipped, {skipped[0]}", ran, again)
-        return Finding(f"shown: {len(found)} test{'s' if len(found) > 1 else ''} passed", ran, again)
+        slowest = max(outcome.seconds for outcome in found)
+        passed = f"{len(found)} tests passed, the slowest" if len(found) > 1 else "1 test passed"
+        return Finding(f"shown: {passed} in {slowest:.1f} s", ran, again)
 
     def _of_bench(self, target: Target) -> Finding:
         ran, again = f"`tools/bench.py {target.bench}`", f"python3 tools/bench.py {target.bench}"
@@ -102,7 +117,7 @@ def _pytest(tests: Iterable[str]) -> str:
     return f"bin/test {' '.join(f'tests/{test}' for test in tests)}"
 
 
-def outcomes(report: Path) -> dict[str, list[str]]:
+def outcomes(report: Path) -> dict[str, list[Outcome]]:
     """The outcomes of each test function in a JUnit report, by node id without parameters and without tests/.
 
     Raises:
@@ -113,7 +128,7 @@ def outcomes(report: Path) -> dict[str, list[str]]:
         root = ElementTree.parse(report).getroot()
     except ElementTree.ParseError as error:
         raise ValueError(f"{report} is not a JUnit report: {error}") from None
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Outcome]] = {}
     for case in root.iter("testcase"):
         module = case.get("classname", "").removeprefix("tests.")
         test = f"{module}.py::{case.get('name', '').partition('[')[0]}"
@@ -121,11 +136,12 @@ def outcomes(report: Path) -> dict[str, list[str]]:
     return found
 
 
-def _outcome(case: ElementTree.Element) -> str:
+def _outcome(case: ElementTree.Element) -> Outcome:
+    seconds = float(case.get("time", "0"))
     if case.find("failure") is not None or case.find("error") is not None:
-        return FAILED
+        return Outcome(FAILED, seconds)
     skipped = case.find("skipped")
-    return PASSED if skipped is None else skipped.get("message") or "no reason given"
+    return Outcome(PASSED if skipped is None else skipped.get("message") or "no reason given", seconds)
 
 
 def document(targets: Iterable[Target], evidence: Evidence) -> str:

@@ -56,7 +56,7 @@ def measure(repeat: int, seconds: float) -> Iterator[Row]:
 
 
 def _run(situation: Situation) -> tuple[Spread, Spread]:
-    """(without, with) claude-mpm, in one minute: the plain half before, the plain half after, the wrapped one between."""
+    """(without, with) claude-mpm, in one minute: half of the plain keys before the wrapped ones, half after."""
     with world(ECHO_KEYS) as where:
         before = _bare(where, situation)
         (where.home / "load").write_text(f"{situation.lines} {HISTORY if situation.clients else 0}")

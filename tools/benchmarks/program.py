@@ -227,8 +227,13 @@ def script(name: str, *args: object) -> Iterator[subprocess.Popen[str]]:
 
 @contextmanager
 def piped(argv: Sequence[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """`argv` with pipes for its input and output, ended by closing the input, and killed if that does not help."""
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+    """`argv` with pipes for its input and output. It is ended by closing its input, and killed if that does not help.
+
+    It runs in a session of its own: a Ctrl-C is for the tool, which then ends what it started.
+    """
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+    )
     try:
         yield process
     finally:

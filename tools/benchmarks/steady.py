@@ -1,4 +1,4 @@
-"""50 clients at 200 events of 1 kB a second: nothing lost, the delay, the processor time; and the same with 5 stalled."""
+"""50 clients at 200 events of 1 kB a second, without and with 5 stalled ones: losses, delay and processor time."""
 
 from __future__ import annotations
 

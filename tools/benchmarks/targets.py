@@ -13,7 +13,7 @@ class Target(NamedTuple):
         bench: the measurement of bench.py that shows it.
         only: the beginning of the rows of that measurement that count; empty for all.
         soak: whether tools/soak.py shows it.
-        why_not: said when nothing shows it.
+        gap: what of it nothing shows, and why.
     """
 
     number: int
@@ -23,7 +23,7 @@ class Target(NamedTuple):
     bench: str = ""
     only: str = ""
     soak: bool = False
-    why_not: str = ""
+    gap: str = ""
 
 
 TARGETS = (
@@ -37,13 +37,15 @@ TARGETS = (
     Target(
         2,
         "the same with 5 stalled clients",
-        "the others as in 1; the stalled ones are cut within 30 s; at most 5 MiB more memory; Claude's terminal never waits",
+        "the others as in 1; the stalled ones are cut within 30 s; at most 5 MiB more memory; "
+        "Claude's terminal never waits",
         tests=(
             "test_connection.py::test_a_client_that_takes_nothing_is_reset_and_holds_up_nobody",
             "test_connection.py::test_a_slow_client_that_does_take_something_stays",
         ),
         bench="steady",
         only="5 stalled",
+        gap="the terminal, which row 18 is about",
     ),
     Target(
         3,
@@ -83,7 +85,7 @@ TARGETS = (
         7,
         "RFC 6455 conformance",
         "Autobahn cases 1–7, 9 and 10: none FAILED",
-        why_not="not repeated here: the Autobahn test suite runs under Python 2 only; tests/autobahn_echo.py says how",
+        gap="not repeated here, because the Autobahn test suite runs under Python 2 only; tests/autobahn_echo.py says how",
     ),
     Target(
         8,
@@ -108,17 +110,20 @@ TARGETS = (
             "test_targets.py::test_a_full_disk_for_the_log_costs_one_warning",
             "test_targets.py::test_where_nothing_can_be_written_the_session_goes_on",
         ),
+        gap="recordings",
     ),
     Target(
         11,
         "Claude exits with 3, is killed, or cannot be started",
-        "status and `session.end` at every client within 1 s; claude-mpm exits with Claude's code (128+n for a signal, 127 if not found)",
+        "status and `session.end` at every client within 1 s; claude-mpm exits with Claude's code "
+        "(128+n for a signal, 127 if not found)",
         tests=(
             "test_program.py::test_session_on_a_terminal_is_seen_from_start_to_end",
             "test_program.py::test_a_missing_claude_is_127_and_names_the_demo",
             "test_program.py::test_a_claude_the_system_refuses_is_126",
             "test_between.py::test_a_signal_without_a_name_is_128_and_its_number",
         ),
+        gap="that a client is told within 1 s of a kill",
     ),
     Target(
         12,
@@ -129,6 +134,7 @@ TARGETS = (
             "test_program.py::test_told_to_end_it_ends_everything_and_restores_the_terminal",
             "test_between.py::test_a_killed_program_takes_claude_with_it",
         ),
+        gap="a defect of claude-mpm itself",
     ),
     Target(
         13,
@@ -149,7 +155,8 @@ TARGETS = (
     Target(
         15,
         "SIGINT, SIGTERM or SIGHUP to claude-mpm",
-        "INT reaches Claude as typed; TERM and HUP: clients see `session.end` and close 1001 within 2 s, gone within 5 s",
+        "INT reaches Claude as typed; TERM and HUP: clients see `session.end` and close 1001 within 2 s, "
+        "gone within 5 s",
         tests=(
             "test_program.py::test_sigint_to_us_reaches_claude_as_typed",
             "test_program.py::test_told_to_end_it_ends_everything_and_restores_the_terminal",
@@ -173,7 +180,8 @@ TARGETS = (
     ),
     Target(
         18,
-        "50 readers, 5 stalled clients, 4 connecting without pause or a flood of `get_history`, while the user types and 200 lines/s pass",
+        "50 readers, 5 stalled clients, 4 connecting without pause or a flood of `get_history`, "
+        "while the user types and 200 lines/s pass",
         "keystroke round trip: p99 within 2 ms and maximum within 10 ms of the same without claude-mpm",
         bench="keystroke",
     ),
@@ -192,16 +200,21 @@ TARGETS = (
         21,
         "the front is killed",
         "`session.end` at every client within 1 s; no orphan",
+        tests=("test_between.py::test_a_killed_program_takes_claude_with_it",),
+        gap="that clients are told",
     ),
     Target(
         22,
-        "10,000 usage events with 100 agents; 300 tasks of 600 B changed 300 times; 3,000 writes of 60 kB; a 300 MB transcript resumed",
+        "10,000 usage events with 100 agents; 300 tasks of 600 B changed 300 times; 3,000 writes of 60 kB; "
+        "a 300 MB transcript resumed",
         "monitor at 96 MiB or less",
     ),
     Target(
         23,
         "a foreign server on 8765, and `monitor.html` opened from disk with `#token=`",
         "it goes to the right instance or says that none was found; the token reaches nobody else",
+        tests=("test_page.py::test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token",),
+        gap="a foreign server on the port",
     ),
     Target(
         24,
