@@ -126,3 +126,10 @@ def test_a_snapshot_does_not_change_afterwards() -> None:
 
 def test_events_of_no_consequence_change_nothing() -> None:
     assert after(ev.claude_output("x", 0), ev.system_error("x", "y"), Event("later.thing", {}, "monitor")) == after()
+
+
+def test_a_list_that_was_cut_says_so_in_the_status_too() -> None:
+    long = ev.todo_update([{"id": "1", "content": "x", "status": "pending", "truncated": True}], origin=Origin("hook"))
+    assert after(long)["todos"]["truncated"] is True
+    short = ev.todo_update([{"id": "1", "content": "x", "status": "pending"}], origin=Origin("hook"))
+    assert "truncated" not in after(long, short)["todos"]

@@ -9,6 +9,7 @@ from claude_mpm.feed.event import Event
 
 LAST_MESSAGE = 300  # characters of the last message that a status repeats
 _USAGE_FIELDS = ("model", "totals", "context_percent", "cost_usd", "cost_is_estimate")
+_TODO_FIELDS = ("todos", "stats", "truncated")
 _END_FIELDS = ("exit_code", "signal", "reason", "end_time")
 
 
@@ -82,7 +83,7 @@ class State:
 
     def _todos_changed(self, event: Event) -> None:
         if event.data.get("agent_id") is None:  # a subagent's list is not the session's
-            self._todos = {"todos": event.data["todos"], "stats": event.data["stats"]}
+            self._todos = {key: event.data[key] for key in _TODO_FIELDS if key in event.data}
 
     def _usage_grew(self, event: Event) -> None:
         self._usage = {key: event.data[key] for key in _USAGE_FIELDS if key in event.data}
