@@ -84,7 +84,7 @@ class Tracker:
             origin = replace(origin, at=self._since)  # what a claude we are attached to has been doing since before
         self._sessions.confirm(observation)
         handle = _HANDLERS.get(type(observation))
-        remembered = self._remembered(replace(origin, at=now))
+        remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
         return remembered + (handle(self, observation, origin) if handle else [])
 
     def take_unsettled(self) -> list[str]:
@@ -269,8 +269,6 @@ class Tracker:
 
     def _remembered(self, origin: Origin) -> list[Event]:
         """The todo list that a resumed session begins with."""
-        if not self._past_todos:
-            return []
         self._past_todos = False
         self._calls.forget_open()
         return self._todo_lists.again(origin)
