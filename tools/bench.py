@@ -130,6 +130,7 @@ for number in range(count):
 
 def transcript(repeat: int, seconds: float) -> Iterator[Row]:
     from claude_mpm.client.client import Client
+    from claude_mpm.sources.files.transcripts import slug
 
     yield "way", "lines", "median ms", "p99 ms"
     with _world("sleep 1000") as (home, claude, env):
@@ -140,7 +141,7 @@ def transcript(repeat: int, seconds: float) -> Iterator[Row]:
         ):
             client.subscribe(["session.start", "claude.message"], since=0)
             session = next(frame for frame in client if frame["type"] == "session.start")["data"]["session_id"]
-            path = home / ".claude" / "projects" / str(home).replace("/", "-") / f"{session}.jsonl"
+            path = home / ".claude" / "projects" / slug(os.path.realpath(home)) / f"{session}.jsonl"
             argv = [sys.executable, "-c", APPEND, str(path), session, str(lines)]
             delays: list[float] = []
             with subprocess.Popen(argv, env=env):
