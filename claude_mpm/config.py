@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 DEFAULT_PORT = 8765
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of everything that holds data or waits. Seconds and bytes unless the name says otherwise."""
 
     # the event log
@@ -51,8 +49,7 @@ class Limits:
     log_files: int = 3
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
@@ -68,5 +65,9 @@ class Config:
     control: bool = False
     hooks: bool = True
     open_page: bool = False
-    state_dir: Path = field(default_factory=lambda: Path.home() / ".claude-mpm")  # instances, logs, spool
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the registry of instances, the logs and the hooks' spools are."""
+        return Path.home() / ".claude-mpm"

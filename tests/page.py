@@ -15,6 +15,7 @@ from support import TIMEOUT, wait_until
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
@@ -79,7 +80,7 @@ class Instance:
         """What every session begins with."""
         self.feed(
             ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
-            ev.claude_status("running", source="process", pid=4712, activity=activity),
+            ev.claude_status("running", origin=Origin("process"), pid=4712, activity=activity),
         )
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from serving import INSTANCE, UNHURRIED, FakeControl
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
 from claude_mpm.server.session_view import SessionView
@@ -38,8 +39,8 @@ class Desk:
     def status(self) -> dict[str, Any]:
         return {**self.log.snapshot(), "connected_clients": 1, "websocket_port": 1, "instance_info": INSTANCE}
 
-    def raw(self, text: bytes, **options: bool) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(answer(self.client, text, **options))
+    def raw(self, text: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(answer(self.client, text))
         check(found)
         return found
 
@@ -115,12 +116,6 @@ def test_parameters_may_stand_under_params(desk: Desk) -> None:
     assert desk.code("subscribe", channels=["a"], params=[]) == "invalid_params"
 
 
-def test_a_limited_command_is_not_done(desk: Desk) -> None:
-    found = desk.raw(b'{"command":"subscribe","channels":["*"],"request_id":"r"}', limited=True)
-    assert (found["data"]["code"], found["request_id"]) == ("rate_limited", "r")
-    assert desk.subscription.patterns == []
-
-
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -182,7 +177,7 @@ def test_a_bad_since_is_invalid_params(desk: Desk, since: object) -> None:
 
 def test_a_status_with_an_infinite_number_is_json(desk: Desk) -> None:
     waiting = {"kind": "permission", "tool": "Bash", "input": {"timeout": float("inf")}}
-    desk.log.append(ev.claude_status("running", source="hook", activity="waiting", waiting_for=waiting))
+    desk.log.append(ev.claude_status("running", origin=Origin("hook"), activity="waiting", waiting_for=waiting))
     text = answer(desk.client, b'{"command":"get_status"}')
     assert b"Infinity" not in text
     assert json.loads(text)["data"]["waiting_for"]["input"] == {"timeout": None}

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.system import json_text
 
@@ -63,6 +64,19 @@ def test_whatever_is_written_is_json_and_is_read_back_the_same(value: Any) -> No
     assert json_text.dumps(json_text.loads(text)) == text
 
 
+def test_what_has_no_json_is_refused() -> None:
+    circle: list[object] = [float("nan")]
+    circle.append(circle)
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (circle, deep, 10**5000):
+        with pytest.raises(ValueError):
+            json_text.dumps(value)
+    with pytest.raises(TypeError):
+        json_text.dumps({"a": object()})
+
+
 def test_an_event_with_an_infinite_number_is_json_in_the_log() -> None:
-    event = ev.tool_start("t", "Bash", {"timeout": float("inf"), "command": "ls"}, source="hook")
+    event = ev.tool_start("t", "Bash", {"timeout": float("inf"), "command": "ls"}, origin=Origin("hook"))
     assert strictly(Log("i").append(event).json)["data"]["input"] == {"timeout": None, "command": "ls"}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -10,14 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import UNHURRIED
-from support import TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed import retention
-from claude_mpm.feed.event import Event
-from claude_mpm.feed.log import BLOCK, NEWEST_ONLY, Entry, Gap, Log
-from claude_mpm.feed.retention import Evicted, Retention, memory_size
+from claude_mpm.feed.event import Event, Origin
+from claude_mpm.feed.log import BLOCK, Entry, Gap, Log
+from claude_mpm.feed.retention import Retention, memory_size
 
 
 def make(kind: str, size: int = 1) -> Event:
@@ -25,9 +23,9 @@ def make(kind: str, size: int = 1) -> Event:
     if kind == ev.CLAUDE_OUTPUT:
         return ev.claude_output("x" * size, 0)
     if kind == ev.CLAUDE_STATUS:
-        return ev.claude_status("running", source="process")
+        return ev.claude_status("running", origin=Origin("process"))
     if kind == ev.CLAUDE_MESSAGE:
-        return ev.claude_message("user", "x", source="transcript")
+        return ev.claude_message("user", "x", origin=Origin("transcript"))
     return Event(kind, {}, "monitor")
 
 
@@ -172,219 +170,19 @@ def test_history_tells_the_screen_only_by_name() -> None:
     assert seqs(log.history(["claude.screen"], 10)[0]) == [1]
 
 
-# --- followers -------------------------------------------------------------------------------------
-
-
-def test_a_follower_reads_what_comes_after_it_began() -> None:
-    log = small_log()
-    log.append(make(ev.SYSTEM_ERROR))
-    follower = log.follow()
-    log.append(make(ev.SYSTEM_ERROR))
-    assert seqs(follower.read(["*"], 10).entries) == [2]
-    assert follower.read(["*"], 10).entries == []
-    follower.close()
-
-
-def test_a_follower_may_begin_in_the_past_and_is_awake_then() -> None:
-    log = small_log()
-    log.append(make(ev.SYSTEM_ERROR))
-    follower = log.follow(0)
-    assert follower.wait(0)
-    assert seqs(follower.read(["*"], 10).entries) == [1]
-    follower.close()
-
-
-def test_a_follower_sleeps_until_an_append_or_a_wake() -> None:
-    log = small_log()
-    follower = log.follow()
-    assert not follower.wait(0)
-    log.append(make(ev.SYSTEM_ERROR))
-    log.append(make(ev.SYSTEM_ERROR))
-    assert follower.wait(0)
-    assert not follower.wait(0)
-    follower.wake()
-    follower.wake()
-    assert follower.wait(0)
-    assert not follower.wait(0)
-    follower.close()
-
-
-def test_a_follower_is_not_woken_by_what_it_does_not_read() -> None:
-    log = small_log()
-    follower = log.follow()
-    follower.read(["todo.*"], 10)
-    log.append(make(ev.SYSTEM_ERROR))
-    assert not follower.wait(0)
-    log.append(ev.todo_update([], source="todo_file"))
-    assert follower.wait(0)
-    assert seqs(follower.read(["todo.*"], 10).entries) == [2]
-    follower.close()
-
-
-def test_a_closed_follower_is_woken_and_then_forgotten() -> None:
-    log = small_log()
-    follower = log.follow()
-    follower.close()
-    assert follower.wait(0)
-    log.append(make(ev.SYSTEM_ERROR))
-    assert not follower.wait(0)
-
-
-def test_a_waiting_follower_is_woken_from_another_thread() -> None:
-    log = small_log()
-    follower = log.follow()
-    woken = threading.Event()
-
-    def wait() -> None:
-        follower.wait()
-        woken.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    log.append(make(ev.SYSTEM_ERROR))
-    assert woken.wait(TIMEOUT)
-    thread.join()
-    follower.close()
-
-
-def test_a_pattern_added_later_brings_what_came_after_the_cursor_only() -> None:
-    log = small_log()
-    follower = log.follow()
-    log.append(make(ev.CLAUDE_OUTPUT))
-    log.append(make(ev.SYSTEM_ERROR))
-    assert seqs(follower.read(["system.*"], 10).entries) == [2]
-    log.append(make(ev.CLAUDE_OUTPUT))
-    assert seqs(follower.read(["*"], 10).entries) == [3]
-    follower.close()
-
-
-def test_an_overtaken_follower_is_told_exactly_what_it_missed_and_once() -> None:
-    log = small_log(structured=2, outputs=2)
-    follower = log.follow()
-    for kind in [ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT, ev.CLAUDE_STATUS, ev.CLAUDE_OUTPUT] * 2:
-        log.append(make(kind))
-    batch = follower.read(["*"], 1)
-    assert batch.gap is not None
-    assert (batch.gap.from_seq, batch.gap.to_seq) == (1, 4)
-    assert batch.gap.counts == {ev.CLAUDE_OUTPUT: 2, ev.CLAUDE_STATUS: 1, ev.SYSTEM_ERROR: 1}
-    assert seqs(batch.entries) == [5]
-    rest = follower.read(["*"], 10)
-    assert rest.gap is None
-    assert seqs(rest.entries) == [6, 7, 8]
-    follower.close()
-
-
-def test_what_was_not_asked_for_is_not_missed() -> None:
-    log = small_log(structured=1)
-    follower = log.follow()
-    for _ in range(5):
-        log.append(make(ev.SYSTEM_ERROR))
-    assert follower.read(["claude.*"], 10).gap is None
-    follower.close()
-
-
-@pytest.fixture
-def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "EXACT", 8)
-    monkeypatch.setattr(retention, "STRIDE", 2)
-
-
-def evicted(*numbers: int) -> Evicted:
-    found = Evicted()
-    for number in numbers:
-        found.add("a", number)
-    return found
-
-
-def test_lost_events_are_counted_exactly_from_the_beginning_and_among_the_newest(short_memory: None) -> None:
-    gone = evicted(*range(1, 31))
-    assert gone.between("a", 0, 30) == (30, 1, 30)
-    assert gone.between("a", 25, 30) == (5, 26, 30)
-    assert gone.between("a", 25, 28) == (3, 26, 28)
-    assert gone.between("a", 30, 30) is None
-    assert gone.between("b", 0, 30) is None
-
-
-def test_of_old_losses_the_count_is_right_to_one_step(short_memory: None) -> None:
-    gone = evicted(*range(10, 310, 10))
-    for low in range(300):
-        exact = [number for number in range(10, 310, 10) if number > low]
-        count, first, last = gone.between("a", low, 300) or (0, 0, 0)
-        assert len(exact) <= count < len(exact) + 2
-        assert low < first <= exact[0] and last == 300
-    count, first, last = gone.between("a", 0, 55) or (0, 0, 0)
-    assert (count, first, last) == (5, 10, 55)
-
-
-def test_numbers_no_longer_known_singly_are_not_told_to_who_is_past_them(short_memory: None) -> None:
-    gone = evicted(1, 2, 3, 4, 20, 21, 22, 23, 24)  # of the first four every second is known
-    assert gone.between("a", 10, 30) == (5, 20, 24)
-    assert gone.between("a", 4, 30) == (5, 20, 24)
-    assert gone.between("a", 0, 30) == (9, 1, 24)
-
-
-def test_no_old_loss_is_missed_however_small_the_range(short_memory: None) -> None:
-    gone = evicted(*range(10, 310, 10))
-    for number in range(10, 310, 10):
-        count, first, last = gone.between("a", number - 1, number) or (0, 0, 0)
-        assert (count, first, last) == (1, number, number)
-
-
-def test_memory_of_losses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "EXACT", 8)
-    monkeypatch.setattr(retention, "STRIDE", 2)
-    monkeypatch.setattr(retention, "SAMPLED", 8)
-    total = 100_000
-    tracemalloc.start()
-    gone = Evicted()
-    for number in range(1, total + 1):
-        gone.add("a", number)
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert held < 4096
-    assert gone.between("a", 0, total) == (total, 1, total)
-    assert gone.between("a", total - 4, total) == (4, total - 3, total)
-    count, _, _ = gone.between("a", total // 2, total) or (0, 0, 0)
-    assert total // 2 <= count <= total // 2 + 2 * total // 8  # samples are spread over the whole series
-
-
-@settings(UNHURRIED)
-@given(st.lists(st.integers(0, 200), max_size=200), st.integers(200, 4000), st.none() | st.integers(1, 20))
-def test_retention_holds_the_newest_that_fit(sizes: list[int], max_bytes: int, max_entries: int | None) -> None:
-    kept = Retention(max_bytes, max_entries)
-    everything: list[Entry] = []
-    gone: list[Entry] = []
-    for size in sizes:
-        entry = Entry(len(everything) + 1, ev.SYSTEM_ERROR, bytes(size))
-        everything.append(entry)
-        gone += kept.append(entry)
-    left = kept.after(0, len(sizes))
-    assert gone + left == everything
-    assert kept.size == sum(map(memory_size, left))
-
-    def fits(entries: list[Entry]) -> bool:
-        return sum(map(memory_size, entries)) <= max_bytes and len(entries) <= (max_entries or len(entries))
-
-    assert fits(left) or len(left) == 1
-    assert not gone or not fits([gone[-1], *left])
-    assert kept.oldest_seq() == (left[0].seq if left else None)
-    for entry in left:
-        assert kept.after(entry.seq, 1) == everything[entry.seq : entry.seq + 1]
-        assert kept.before(entry.seq, 2) == [other for other in left if other.seq < entry.seq][-2:]
-    assert kept.before(len(sizes) + 1, len(sizes)) == left
-
-
 AGENTS = {f"agent-{n:012}": {"input": n, "output": n, "cache_read": n, "cache_creation": n} for n in range(100)}
 FLOODS: dict[str, tuple[int, Callable[[int], Event]]] = {
     "tiny outputs": (60_000, lambda n: ev.claude_output("x", n)),
     "large outputs": (400, lambda n: ev.claude_output("x" * 65_536, n)),
-    "usage of many agents": (
+    "a table in every event": (
         2400,
-        lambda n: ev.claude_usage(source="transcript", model="m", tokens={}, totals={"input": n}, agents=AGENTS),
+        lambda n: Event(ev.CLAUDE_USAGE, {"totals": {"input": n}, "agents": AGENTS}, "transcript"),
     ),
     "long todo lists": (
         200,
-        lambda n: ev.todo_update([{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, source="hook"),
+        lambda n: ev.todo_update(
+            [{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, origin=Origin("hook")
+        ),
     ),
 }
 
@@ -500,84 +298,3 @@ def test_history_is_the_end_of_what_read_returns(
     assert max_bytes is None or size <= max_bytes or len(entries) == 1
     if more and len(entries) < limit:
         assert max_bytes is not None and size + len(matching[-len(entries) - 1].json) > max_bytes
-
-
-Steps = st.lists(st.one_of(st.sampled_from(KINDS), st.integers(1, 4)), max_size=120)
-
-
-@settings(UNHURRIED, max_examples=300)
-@given(
-    Steps,
-    st.integers(1, 6),
-    st.integers(1, 4),
-    st.sets(st.sampled_from(["*", "claude.*", ev.CLAUDE_SCREEN, ev.SYSTEM_ERROR])),
-)
-def test_every_event_is_read_once_or_told_as_lost_once(
-    steps: list[str | int], structured: int, outputs: int, patterns: set[str]
-) -> None:
-    """Steps: a type is appended; a number is how much the follower reads then."""
-    log = small_log(structured, outputs)
-    follower = log.follow()
-    wanted = {
-        e
-        for e in KINDS
-        if e != ev.CLAUDE_SCREEN and ("*" in patterns or ("claude.*" in patterns and e.startswith("claude.")))
-    }
-    wanted |= patterns & set(KINDS)
-    appended: list[Entry] = []
-    read: list[int] = []
-    lost: Counter[str] = Counter()
-    told: list[range] = []
-
-    def take(limit: int) -> bool:
-        batch = follower.read(patterns, limit)
-        assert len(batch.entries) <= limit
-        if batch.gap is not None:
-            lost.update(batch.gap.counts)
-            told.append(range(batch.gap.from_seq, batch.gap.to_seq + 1))
-            assert batch.gap.from_seq > max(read, default=0)  # told before the events that follow it
-        read.extend(seqs(batch.entries))
-        return bool(batch.entries)
-
-    for step in steps:
-        if isinstance(step, int):
-            take(step)
-        else:
-            appended.append(log.append(make(step)))
-    while take(3):
-        pass
-    assert read == sorted(set(read))
-    due = {entry.seq: entry.type for entry in appended if entry.type in wanted}
-    assert set(read) <= set(due)
-    missed = {seq: kind for seq, kind in due.items() if seq not in read and kind not in NEWEST_ONLY}
-    assert lost == Counter(missed.values())
-    assert all(any(seq in span for span in told) for seq in missed)
-    assert {edge for span in told for edge in (span[0], span[-1])} <= set(missed)
-    follower.close()
-
-
-def test_followers_in_threads_see_every_event_in_one_order() -> None:
-    log = Log("run-1")
-    followers = [log.follow() for _ in range(4)]
-    total = 2000
-    seen: list[list[int]] = [[] for _ in followers]
-
-    def follow(index: int) -> None:
-        follower, mine = followers[index], seen[index]
-        while len(mine) < total and follower.wait(TIMEOUT):
-            while batch := follower.read(["*"], 64).entries:
-                mine.extend(seqs(batch))
-
-    def append() -> None:
-        for _ in range(total // 4):
-            log.append(make(ev.SYSTEM_ERROR))
-
-    threads = [threading.Thread(target=follow, args=(i,)) for i in range(4)]
-    threads += [threading.Thread(target=append) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(mine == list(range(1, total + 1)) for mine in seen)
-    for follower in followers:
-        follower.close()

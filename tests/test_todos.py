@@ -24,7 +24,8 @@ from claude_mpm.sources.files.todo_files import (
     cleared_away,
 )
 from claude_mpm.sources.files.watcher import Watcher
-from claude_mpm.sources.parse.todo_files import MAX_TODOS, parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todo_files import parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todos import MAX_TODOS
 from claude_mpm.system.files import read_file
 from claude_mpm.system.json_text import dumps
 

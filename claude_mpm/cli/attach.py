@@ -47,7 +47,7 @@ def _directories(pid: int) -> tuple[Path, Path]:
     Raises:
         UsageError: there is no such process of ours, or it is not a claude.
     """
-    from claude_mpm.system.processes import surroundings
+    from claude_mpm.system.processes import looks_like_claude, surroundings
 
     try:
         found = surroundings(pid)
@@ -55,4 +55,6 @@ def _directories(pid: int) -> tuple[Path, Path]:
         raise UsageError(f"{error}; name the pid of a claude of your own") from None
     home = found.cwd / (found.home or Path.home())
     config_dir = found.cwd / found.claude_config_dir if found.claude_config_dir else home / ".claude"
+    if not looks_like_claude(pid, config_dir):
+        raise UsageError(f"process {pid} is not a claude; `pgrep -a claude` lists those that are running")
     return config_dir, found.cwd

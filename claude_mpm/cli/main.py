@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -13,13 +12,10 @@ from claude_mpm.errors import ClaudeMpmError
 COMMANDS = ("instances", "watch", "attach", "doctor", "monitor")  # each a module here, with run(args)
 INTERRUPTED, READER_LEFT = 130, 141  # exit codes: 128 + SIGINT, 128 + SIGPIPE
 
-log = logging.getLogger(__name__)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns the exit code. Main thread only."""
     args = list(sys.argv[1:] if argv is None else argv)
-    logging.getLogger("claude_mpm").addHandler(logging.NullHandler())  # until there is a log file: not on the terminal
     try:
         code = _run(args)
         sys.stdout.flush()  # here, where a failure is one line
@@ -33,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         forget_stdout()
         return READER_LEFT
     except Exception as error:  # a defect of ours: still one line
-        log.exception("unexpected")
         say(f"internal error: {type(error).__name__}: {error}; please report it")
         forget_stdout()
         return 1
@@ -42,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(args: Sequence[str]) -> int:
     try:
         if args and args[0] in COMMANDS:
+            import logging
+
+            logging.getLogger("claude_mpm").addHandler(logging.NullHandler())  # until there is a log file: not here
             command = importlib.import_module(f"claude_mpm.cli.{args[0]}")
             return int(command.run(args[1:]))
         from claude_mpm.cli import launch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from claude_mpm import __version__
 from claude_mpm.config import DEFAULT_PORT, Config, Limits
@@ -138,8 +137,7 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
     items = list(args)
     at = items.index("--") if "--" in items else len(items)
     chosen, unknown = parser().parse_known_args(items[:at])
-    config = replace(
-        server_config(chosen, environ),
+    config = server_config(chosen, environ)._replace(
         claude=chosen.claude or environ.get("CLAUDE_MPM_CLAUDE") or "claude",
         claude_args=(*unknown, *items[at + 1 :]),
         launch_method="subprocess" if chosen.demo else chosen.launch_method or "exec",

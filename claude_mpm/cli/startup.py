@@ -50,7 +50,8 @@ def bind_port(config: Config) -> list[socket.socket]:
         sockets = next_free(config.host, config.port)
         _say_which(config, sockets)
         break
-    require_token(sockets, config.token)
+    if config.host is not None:
+        require_token(sockets, config.token)
     return sockets
 
 

@@ -6,7 +6,8 @@ keeps those bytes and nothing else.
 
 Output, structured events and the newest-only types are kept apart, so that none of them evicts another.
 
-While the lock is held there are only appends, slices and binary searches: encoding, merging and filtering happen outside.
+Events are encoded, merged and filtered without the lock. While it is held, an append joins the parts of its message, and a
+reader takes slices that it finds by binary search.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 
 LAST_MESSAGE = 300  # characters of the last message that a status repeats
-_USAGE_FIELDS = ("model", "totals", "agents", "context_percent", "cost_usd", "cost_is_estimate")
+_USAGE_FIELDS = ("model", "totals", "context_percent", "cost_usd", "cost_is_estimate")
 _END_FIELDS = ("exit_code", "signal", "reason", "end_time")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from claude_mpm.launch.output_queue import OutputQueue
 from claude_mpm.system.channel_format import LineReader, line
 from claude_mpm.system.poll import wait_ready
 
+MAX_REMARKS = 100  # sentences for the log that have not been sent yet
 RELEASE_TIME = 0.2  # seconds; at Claude's end the port is waited for so long, and no longer
 READ_SIZE = 65536
 
@@ -35,6 +37,8 @@ class Channel:
         self._lines = LineReader()
         self._released = False
         self.is_ready = False
+        self._remarks: deque[str] = deque(maxlen=MAX_REMARKS)
+        self._wake = wake
         self.output = OutputQueue(None if data_fd is None else socket.socket(fileno=data_fd), wake)
         self.notices: list[str] = []
 
@@ -53,6 +57,15 @@ class Channel:
             sent = -1
         if sent != len(message):
             self._hang_up()
+
+    def remark(self, sentence: str) -> None:
+        """Have the monitor log a sentence. Any thread; does not block."""
+        self._remarks.append(sentence)
+        self._wake()
+
+    def send_remarks(self) -> None:
+        while self._remarks:
+            self.tell("log", text=self._remarks.popleft())
 
     def read(self) -> list[dict[str, Any]]:
         """The clients' requests that have come. Does not block."""

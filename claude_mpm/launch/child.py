@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import time
@@ -18,8 +17,6 @@ from claude_mpm.launch.exit_status import ExitStatus
 from claude_mpm.launch.reader import Reader
 from claude_mpm.system.poll import wait_ready
 from claude_mpm.system.signals import Signals
-
-log = logging.getLogger(__name__)
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # we are told to end: pass it on, then see to it
 
@@ -72,6 +69,7 @@ class Child:
                 self._do(request)
         if data in writable:
             self._channel.output.send()
+        self._channel.send_remarks()
         return readable, writable
 
     def _timeout(self) -> float | None:
@@ -139,7 +137,7 @@ class Child:
         if signal.SIGCONT in numbers and self._exit is None:
             self._continued()
         if self._kill_at is not None and time.monotonic() >= self._kill_at and self._exit is None:
-            log.warning("claude (%d) did not end in %g s; killed", self.pid, self._limits.terminate_time)
+            self._channel.remark(f"claude ({self.pid}) did not end in {self._limits.terminate_time:g} s; killed")
             self._kill_at = None
             self._send(signal.SIGKILL)
 

@@ -8,9 +8,8 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_mpm.errors import ClaudeNotFound, LaunchFailed, UsageError
 from claude_mpm.launch.version import Version, installed_version
@@ -50,8 +49,7 @@ NOT_FOUND = (
 )
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """What will be started.
 
     Attributes:
@@ -71,8 +69,8 @@ class Command:
     session_id: str | None
     print_mode: bool
     is_session: bool
-    version: Version | None = None
-    cwd: Path = field(default_factory=Path.cwd)
+    version: Version | None
+    cwd: Path
 
     @property
     def config_dir(self) -> Path:
@@ -111,8 +109,7 @@ def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
     command = build(sys.executable, args, environ)
     package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package_root, command.env.get("PYTHONPATH"))))
-    return replace(
-        command,
+    return command._replace(
         argv=(command.executable, "-m", "claude_mpm.demo.stand_in", *command.argv[1:]),
         env={**command.env, "PYTHONPATH": path},
     )
@@ -185,7 +182,7 @@ def with_settings(command: Command, hooks: Mapping[str, Sequence[Any]], path: Pa
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "w", encoding="utf-8") as file:
         json.dump(settings, file)
-    return replace(command, argv=(*command.argv[:head], "--settings", str(path), *args))
+    return command._replace(argv=(*command.argv[:head], "--settings", str(path), *args))
 
 
 def _load_settings(value: str) -> dict[str, Any]:

@@ -6,15 +6,12 @@ history froze the user's terminal for a quarter of a second while both lived in 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Collection
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.launch.channel import Channel, close_all, socket_pair
 from claude_mpm.launch.job import open_max
-
-log = logging.getLogger(__name__)
 
 Watch = Callable[[int, "int | None"], None]  # control descriptor, data descriptor
 
@@ -57,8 +54,6 @@ def _become_monitor(watch: Watch, keep: Collection[int], control: int, data: int
         if os.fork() == 0:
             _detach({*keep, control, *(() if data is None else (data,))})
             watch(control, data)
-    except BaseException:
-        log.exception("the monitor failed")
     finally:
         os._exit(0)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from functools import partial
 
 from claude_mpm.config import Limits
@@ -21,8 +21,6 @@ from claude_mpm.launch.terminal import write_all
 from claude_mpm.system.channel_format import STDERR, STDOUT
 from claude_mpm.system.poll import wait_ready
 from claude_mpm.system.signals import Signals, suspend_job
-
-log = logging.getLogger(__name__)
 
 
 class PipeChild(Child):
@@ -52,7 +50,9 @@ class PipeChild(Child):
         self._pid = process.pid
         drain_time, output = self._limits.drain_time, self._channel.output
         copiers = [
-            _Copier(name, stream.fileno(), fd, partial(output.put, kind), drain_time, self._signals)
+            _Copier(
+                name, stream.fileno(), fd, partial(output.put, kind), self._channel.remark, drain_time, self._signals
+            )
             for name, stream, fd, kind in (
                 ("stdout-reader", process.stdout, 1, STDOUT),
                 ("stderr-reader", process.stderr, 2, STDERR),
@@ -117,9 +117,16 @@ class _Copier(Reader):
     """Reads one pipe of Claude's, writes to our own stream, then hands on what passed."""
 
     def __init__(
-        self, name: str, from_fd: int, to_fd: int, hand_on: HandOn, drain_time: float, signals: Signals
+        self,
+        name: str,
+        from_fd: int,
+        to_fd: int,
+        hand_on: HandOn,
+        remark: Callable[[str], None],
+        drain_time: float,
+        signals: Signals,
     ) -> None:
-        super().__init__(name, hand_on, drain_time, signals)
+        super().__init__(name, hand_on, remark, drain_time, signals)
         self._from = from_fd
         self._to = to_fd
 
@@ -146,7 +153,7 @@ class _Copier(Reader):
             write_all(self._to, data)
         except OSError as error:
             if error.errno != errno.EPIPE:
-                log.warning("our output cannot be written: %s", error.strerror)
+                self._remark(f"our output cannot be written: {error.strerror}")
             self._hand_on(data)
             # Our reader has left: let Claude see the same, a pipe nobody reads.
             null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)

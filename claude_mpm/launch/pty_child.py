@@ -74,7 +74,12 @@ class PtyChild(Child):
             self._terminal.raw()
         self._channel.output.put_size(*rows_and_cols(size))
         self._reader = PtyReader(
-            self._master, self._terminal.out_fd, self._hand_on, self._limits.drain_time, self._signals
+            self._master,
+            self._terminal.out_fd,
+            self._hand_on,
+            self._channel.remark,
+            self._limits.drain_time,
+            self._signals,
         )
         self._readers = [self._reader]
         self._reader.start()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import select
 import threading
 import time
+from collections.abc import Callable
 
 from claude_mpm.launch.modes import ModeTracker
 from claude_mpm.launch.reader import AFTER_END, READ_SIZE, HandOn, Reader
 from claude_mpm.launch.terminal import write_all
 from claude_mpm.system.signals import Signals
-
-log = logging.getLogger(__name__)
 
 LAG_TIME = 0.05  # seconds; what was written to a PTY shows at its other end a moment later
 BLOCK_SIZE = 65536  # bytes; a read of a PTY gives 4 KiB at most, so what is done per read decides the speed
@@ -24,9 +22,17 @@ BLOCK_TIME = 0.005  # seconds; a terminal that takes output slowly does not hold
 class PtyReader(Reader):
     """Thread `pty-reader`: Claude's bytes to the user's terminal as they come, then in blocks to the monitor."""
 
-    def __init__(self, master: int, out_fd: int, hand_on: HandOn, drain_time: float, signals: Signals) -> None:
+    def __init__(
+        self,
+        master: int,
+        out_fd: int,
+        hand_on: HandOn,
+        remark: Callable[[str], None],
+        drain_time: float,
+        signals: Signals,
+    ) -> None:
         """`master`: Claude's terminal, non-blocking. `out_fd`: the user's."""
-        super().__init__("pty-reader", hand_on, drain_time, signals)
+        super().__init__("pty-reader", hand_on, remark, drain_time, signals)
         self._master = master
         self._out = out_fd
         self._modes = ModeTracker()
@@ -88,7 +94,7 @@ class PtyReader(Reader):
                 continue
             except OSError as error:
                 if error.errno != errno.EIO:  # EIO: the last process closed the terminal
-                    log.warning("Claude's terminal cannot be read: %s", error.strerror)
+                    self._remark(f"Claude's terminal cannot be read: {error.strerror}")
                 data = b""
             is_open = bool(data)
             self._write(data)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
 
 from claude_mpm.system.signals import Signals
-
-log = logging.getLogger(__name__)
 
 READ_SIZE = 65536
 # bytes; more than a pipe or a PTY holds, so what comes beyond it after Claude's end is not Claude's
@@ -24,8 +21,12 @@ class Reader:
         done: everything has been passed on; set before Signals.wake().
     """
 
-    def __init__(self, name: str, hand_on: HandOn, drain_time: float, signals: Signals) -> None:
+    def __init__(
+        self, name: str, hand_on: HandOn, remark: Callable[[str], None], drain_time: float, signals: Signals
+    ) -> None:
+        """`remark`: takes a sentence for the log."""
         self._hand_on = hand_on
+        self._remark = remark
         self._drain_time = drain_time
         self._signals = signals
         self.done = False
@@ -51,8 +52,8 @@ class Reader:
     def _run(self) -> None:
         try:
             self._copy()
-        except Exception:
-            log.exception("%s failed", self._thread.name)
+        except Exception as error:
+            self._remark(f"{self._thread.name} failed: {type(error).__name__}: {error}")
         finally:
             self.done = True
             self._signals.wake()

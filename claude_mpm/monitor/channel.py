@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from typing import Any
 
 from claude_mpm.errors import ClaudeMpmError
 from claude_mpm.system.channel_format import LineReader, line
+
+log = logging.getLogger(__name__)
 
 INPUT_WAITING = 65536  # bytes of send_input that Claude has not taken yet; more is refused
 READ_SIZE = 65536
@@ -48,6 +51,8 @@ class FrontChannel:
             if message.get("event") == "typed":
                 with self._lock:
                     self._input_waiting -= message["bytes"]
+            elif message.get("event") == "log":
+                log.warning("the front says: %s", message.get("text"))
             elif "event" in message:
                 events.append(message)
         return events

@@ -13,7 +13,7 @@ from typing import Any
 from claude_mpm.config import Config
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import RunInfo
-from claude_mpm.system import instances
+from claude_mpm.system import instances, state_dir
 
 
 def beside_child(
@@ -53,6 +53,8 @@ def _registered(
     try:
         try:
             instances.register(config.state_dir, info, config.token, watched_pid)
+            if run.spool is not None:
+                state_dir.own_spool(run.spool)
         except OSError as error:
             trouble = f"Other instances and tools do not find this one: {error}"
             run = replace(run, troubles=(*run.troubles, ("registry", trouble)))

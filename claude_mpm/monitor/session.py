@@ -14,7 +14,7 @@ from typing import Any
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
@@ -85,7 +85,9 @@ class Session:
             )
         )
         if self._start_reason != "attach":
-            self.log.append(ev.claude_status("starting", source="process", message="Claude is about to be launched"))
+            self.log.append(
+                ev.claude_status("starting", origin=Origin("process"), message="Claude is about to be launched")
+            )
         for component, sentence in self._run.troubles:
             self.warn(sentence, component)
         self._start_part("server", self._start_server)
@@ -93,7 +95,7 @@ class Session:
     def claude_running(self, pid: int, at: float | None = None) -> None:
         """Claude runs. `at`: since when, in seconds since the epoch; None for now."""
         self._pid = pid
-        self.log.append(ev.claude_status("running", source="process", pid=pid, time=at))
+        self.log.append(ev.claude_status("running", origin=Origin("process", at), pid=pid))
 
     def start_parts(self) -> None:
         """Start what watches Claude, which runs by now."""
@@ -202,7 +204,7 @@ class Session:
         has_failed = self._pid is None or ending.signal is not None or ending.code not in (None, 0)
         return ev.claude_status(
             "error" if has_failed else "stopped",
-            source="process",
+            origin=Origin("process"),
             pid=self._pid,
             message=ending.reason,
             exit_code=ending.code,

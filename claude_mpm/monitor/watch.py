@@ -175,6 +175,6 @@ def _log_file(config: Config, session: Session) -> Iterator[None]:
     with file_log(log_path(config.state_dir, session.info["port"]), config.limits, tell):
         try:
             yield
-        except Exception:
-            log.exception("the monitor failed")  # here, while there is a log
+        except Exception:  # a defect of ours; Claude is not concerned
+            log.exception("the monitor failed")
             raise

@@ -80,13 +80,13 @@ class _Params:
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
     """A message without a number, as JSON. `fields` are further members beside `data`."""
-    return _reply(kind, json_text.dumps(data), fields)
+    return _reply(kind, [json_text.dumps(data)], fields)
 
 
-def _reply(kind: str, data: bytes, fields: Mapping[str, Any]) -> bytes:
-    """The same with `data` encoded already."""
+def _reply(kind: str, data: list[bytes], fields: Mapping[str, Any]) -> bytes:
+    """The same, with `data` encoded already and in parts, so that a large reply is copied only once."""
     envelope = json_text.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields})
-    return b"".join((envelope[:-1], b',"data":', data, b"}"))
+    return b"".join([envelope[:-1], b',"data":', *data, b"}"])
 
 
 def status_reply(asker: Asker, **fields: Any) -> bytes:
@@ -100,10 +100,10 @@ def gap_message(instance_id: str, gap: Gap, reason: Literal["slow_client", "expi
     return reply(event.type, event.data, instance_id=instance_id, source=event.source)
 
 
-def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
+def answer(client: Client, text: bytes) -> bytes:
     """Execute a command and return its reply as JSON. Never raises for what a client can send.
 
-    Only the client's sender thread may call it. `limited`: refuse the command and say why.
+    Only the client's sender thread may call it.
     """
     fields: dict[str, Any] = {}
     command: str | None = None
@@ -111,8 +111,6 @@ def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        if limited:
-            raise ProtocolError("rate_limited", "too many replies are unread; commands are dropped until they are read")
         run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
@@ -181,9 +179,9 @@ def _get_history(client: Client, params: _Params, fields: dict[str, Any]) -> byt
         params.number("before"),
         HISTORY_BYTES,
     )
-    events = b",".join([entry.json for entry in entries])
+    parts = [part for entry in entries for part in (b",", entry.json)][1:]
     bounds = json_text.dumps({"oldest_seq": client.log.oldest_seq(), "more": more})
-    return _reply("history", b'{"events":[' + events + b"]," + bounds[1:], fields)
+    return _reply("history", [b'{"events":[', *parts, b"],", bounds[1:]], fields)
 
 
 def _get_instances(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:

@@ -23,7 +23,7 @@ PIECE_EVENTS = 256  # events taken from the log at a time
 PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
 _PACKAGE = Path(__file__).parent.parent
 _INLINE = re.compile(r"<(script|style)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
-_LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # CSP has no word for [::1]
+_LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # a CSP source cannot name [::1]
 _EXTRA: dict[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     405: {"Allow": "GET, HEAD"},
@@ -103,9 +103,8 @@ def _find(in_checkout: str, packaged: str) -> Path:
 
 
 def _monitor(request: Request, asker: Asker) -> Page:
-    html = _find("monitor.html", "monitor.html").read_text(
-        encoding="utf-8"
-    )  # normalises line ends, as browsers do before hashing
+    # Read as text, so that line ends are normalised as browsers do before they hash a script.
+    html = _find("monitor.html", "monitor.html").read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": content_security_policy(html)}
     return Page(200, "text/html; charset=utf-8", [html.encode()], headers)
 

@@ -5,6 +5,7 @@ terminal, in order. On the control socket both send JSON objects, one per line:
 
     front to monitor   {"event": "started", "pid": 123, "time": 1.5}   seconds since the epoch
                        {"event": "failed", "reason": "..."}            Claude could not be started
+                       {"event": "log", "text": "..."}                 a sentence for the log
                        {"event": "typed", "bytes": 4}                  Claude's terminal took that much input
                        {"event": "exited", "code": 0, "signal": null, "time": 2.5, "stdout": 10, "stderr": 0}
     monitor to front   {"request": "input", "text": "..."}, {"request": "interrupt"}, {"request": "stop"},

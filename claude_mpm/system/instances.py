@@ -69,7 +69,7 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watche
             "token": token,
             "where": pid_namespace(),
             "process": process_identity(os.getpid()),
-            "watched": None if watched_pid is None else process_identity(watched_pid),
+            "watched": watched_pid and (process_identity(watched_pid) or (watched_pid, 0.0)),  # it may have ended
         }
     )
     fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # mode 0600

@@ -20,12 +20,16 @@ def dumps(value: object) -> bytes:
 
     Raises:
         TypeError: `value` holds something that has no JSON form.
-        ValueError: an integer has more than 4,300 digits, Python's limit for converting one to text.
+        ValueError: `value` is nested too deeply, contains itself, or holds an integer of more than 4,300 digits, which is
+            Python's limit for converting one to text.
     """
     try:
-        text = _encode(value)
-    except ValueError:  # rare, so only the failure pays for the copy
-        text = _encode(_finite(value))
+        try:
+            text = _encode(value)
+        except ValueError:  # rare, so only the failure pays for the copy
+            text = _encode(_finite(value))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
     return text.encode("utf-8", "replace")
 
 

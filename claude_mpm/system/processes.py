@@ -10,9 +10,8 @@ import re
 import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import psutil
@@ -94,8 +93,7 @@ def tree(pid: int) -> list[psutil.Process]:
         return []
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """Where a process works and where its user's files are.
 
     Nothing else of its environment is kept, because there are secrets in it.

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +31,8 @@ def make_spool(state_dir: Path) -> Path:
     """
     base = state_dir / "spool"
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
-    spool = Path(tempfile.mkdtemp(prefix=f"run-{os.getpid()}-", dir=base))
+    spool = base / f"run-{os.getpid()}-{os.urandom(8).hex()}"
+    spool.mkdir(mode=0o700)
     own_spool(spool)
     return spool
 
@@ -59,6 +58,8 @@ def prune(state_dir: Path) -> None:
     """Remove spools whose owner has ended, and all but the newest LOGS_KEPT logs. Any thread; blocks on the disk."""
     for spool in _entries(state_dir / "spool"):
         if _SPOOL.fullmatch(spool.name) and _is_abandoned(spool):
+            import shutil
+
             shutil.rmtree(spool, ignore_errors=True)
     for path in sorted(_entries(state_dir / "logs"), key=_mtime, reverse=True)[LOGS_KEPT:]:
         with suppress(OSError):

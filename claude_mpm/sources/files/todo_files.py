@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 
 from claude_mpm.sources.files.watcher import Watcher
-from claude_mpm.sources.parse.todo_files import MAX_TODOS, Todo, parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todo_files import parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todos import MAX_TODOS, Todo
 from claude_mpm.system.files import read_file
 
 log = logging.getLogger(__name__)
