@@ -106,9 +106,9 @@ def test_follow_of_a_busy_log_misses_and_repeats_nothing_over_lost_connections(s
         status(served, f"{number}")
         if number in (150, 300, 450):
             wait_until(lambda: len(seen) > 20, "events come")
-            link = client._link
-            if link is not None:
-                link._socket.sock.shutdown()  # the network's doing, not the server's
+            connection = client._connection
+            if connection is not None and connection.transport is not None:
+                connection.transport.shut_down()  # the network's doing, not the server's
     thread.join(TIMEOUT)
     client.close()
     thread.join(TIMEOUT)

@@ -11,6 +11,7 @@ from test_log import KINDS, make, seqs, small_log
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Entry
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import NEWEST_ONLY, Log
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Instance, Page, instances, start_browser
+from page import Instance, Page, foreign_server, instances, start_browser, unused_port
+from scripted_server import scripted
 from support import DATA, ROOT, TIMEOUT
 
 from claude_mpm.config import Limits
@@ -41,6 +43,9 @@ window.Notification = class {
 };
 Document.prototype.hasFocus = () => false;
 """
+
+
+SECRET = "secret-token-of-the-test"
 
 
 CLOCK = """
@@ -355,13 +360,116 @@ def test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token(page: P
         page.live()
 
 
+def from_disk(directory: Path, *ports: int) -> str:
+    """The address of a copy of the page that looks at these ports only."""
+    html = (ROOT / "monitor.html").read_text(encoding="utf-8")
+    (directory / "monitor.html").write_text(
+        re.sub(r"const PORTS = .*;", f"const PORTS = {list(ports)};", html), encoding="utf-8"
+    )
+    return (directory / "monitor.html").as_uri()
+
+
+@pytest.fixture
+def forgetful(prepare: Callable[[str], None]) -> None:
+    """The tab remembers no token of an earlier test."""
+    prepare("sessionStorage.clear()")
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_page_from_disk_finds_a_server_without_a_token(page: Page, tmp_path: Path) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        page.open(from_disk(tmp_path, unused_port(), one.port))
+        page.until(lambda: page.driver.current_url == one.url, "the served page")
+        page.live()
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_page_from_disk_without_the_token_leads_to_the_page_that_asks_for_it(page: Page, tmp_path: Path) -> None:
+    with instances(1, token=SECRET) as (one,):
+        page.open(from_disk(tmp_path, one.port))
+        page.until(lambda: page.driver.current_url == one.url, "the served page")
+        page.until(lambda: "token" in page.text("#start-text"), "the reason")
+
+
+@pytest.mark.parametrize("kind", ["any page", "the identity alone", "the proof of the right instance"])
+def test_the_token_reaches_nobody_but_the_instance_that_knows_it(page: Page, tmp_path: Path, kind: str) -> None:
+    with instances(1, token=SECRET) as (one,), foreign_server(kind, one.port) as foreign:
+        one.begin()
+        page.open(from_disk(tmp_path, foreign.port, one.port) + f"#token={SECRET}")
+        page.until(lambda: page.driver.current_url == one.url, "the served page of the right instance")
+        page.live()
+        assert foreign.requests, "the foreign server was looked at"
+        assert not [request for request in foreign.requests if SECRET in request]
+        assert not [request for request in foreign.requests if "proof.svg" not in request]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("any page", "Nothing on ports"), ("the identity alone", "knows the token, so it was not sent")]
+)
+def test_with_only_a_foreign_server_none_is_found(page: Page, tmp_path: Path, kind: str, words: str) -> None:
+    with foreign_server(kind) as foreign:
+        url = from_disk(tmp_path, foreign.port)
+        page.open(f"{url}#token={SECRET}")
+        page.until(lambda: words in page.text("#start-state"), "the result of the first round")
+        assert page.driver.current_url == url
+        assert not [request for request in foreign.requests if SECRET in request]
+
+
+def test_an_instance_with_another_token_is_named_and_not_told_ours(page: Page, tmp_path: Path) -> None:
+    with instances(1, token="another-token-than-the-pages") as (one,):
+        url = from_disk(tmp_path, one.port)
+        page.open(f"{url}#token={SECRET}")
+        page.until(lambda: one.url in page.text("#start-state"), "the result of the first round")
+        assert page.driver.current_url == url
+
+
 def test_a_page_from_disk_says_what_to_run_and_goes_on_looking(page: Page, prepare: Callable[[str], None]) -> None:
-    prepare("window.fetch = (url) => { (window.tried ??= []).push(url); return Promise.reject(new TypeError()); };")
+    prepare("""
+    window.tried = [];
+    window.Image = class { set src(url) { if (url.startsWith("http")) { tried.push(url); setTimeout(() => this.onerror()); } } };
+    """)
     page.open((ROOT / "monitor.html").as_uri())
     page.until(lambda: "Looking again" in page.text("#start-state"), "the result of the first round")
     assert "bin/claude-mpm" in page.text("#start-run")
     page.until(lambda: page.js("return tried.length") > 11, "a second round")
-    assert page.js("return tried[0]") == "http://localhost:8765/healthz"
+    assert page.js("return tried[0]") == "http://localhost:8765/proof.svg"
+
+
+# --- odd servers -------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_falls_silent_during_the_replay_is_given_up(page: Page) -> None:
+    class Peer:
+        def __init__(self, port: int) -> None:
+            self.info = {"port": port, "host": "localhost", "working_dir": "/silent", "instance_id": "run-1"}
+
+        def stop(self) -> None:
+            pass
+
+    with scripted() as silent, instances(1) as (one,):
+        silent.silent = {"subscribe", "ping", "get_instances"}
+        one.begin()
+        one.peers.append(Peer(silent.port))  # type: ignore[arg-type]
+        page.open(one.url)
+        page.live()
+        link = f"state.links.get({silent.port})"
+        page.until(lambda: page.js(f"return Boolean({link} && {link}.replay)"), "the replay")
+        page.js(f"{link}.heardAt -= 60000; {link}.pingAt -= 60000; heartbeat()")
+        assert "no answer for" in page.js(f"return {link}.why")
+
+
+@pytest.mark.parametrize("name", ["constructor", "toString", "__proto__", "valueOf"])
+def test_a_type_named_like_a_property_of_every_object_is_data(page: Page, name: str) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        page.open(one.url)
+        page.live()
+        before = page.js("return JSON.stringify(state.home.session.now)")
+        message = {"type": name, "seq": 1000, "timestamp": "2026-01-02T03:04:05.678Z", "data": {}}
+        page.js("receive(state.home, arguments[0])", json.dumps(message))
+        assert page.js("return state.home.session.types.get(arguments[0])", name) == 1
+        assert page.js("return JSON.stringify(state.home.session.now)") == before
 
 
 # --- one instance ------------------------------------------------------------------------------------------

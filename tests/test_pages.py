@@ -15,6 +15,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
+from claude_mpm.server import proof
 from claude_mpm.server.commands import Asker
 from claude_mpm.server.handshake import Request
 from claude_mpm.server.http import content_security_policy
@@ -66,6 +67,21 @@ def test_every_answer_is_final_and_opens_nothing(package: Path) -> None:
             assert headers["referrer-policy"] == "no-referrer"
             assert headers["cache-control"] == "no-store"
             assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_the_proof_is_the_size_of_an_image_and_belongs_to_token_port_and_nonce() -> None:
+    nonce = "0123456789abcdef" * 2
+    asked = [(TOKEN, 8765, nonce, "0"), (TOKEN, 8765, nonce, "1"), (TOKEN, 8766, nonce, "0"), (None, 8765, nonce, "0")]
+    assert len({proof.size(*what) for what in [*asked, (TOKEN, 8765, nonce[::-1], "0")]}) == 5
+    with serving(Config(token=TOKEN)) as served:
+        identity = ask(served.port, get("/proof.svg"))
+        image = ask(served.port, get(f"/proof.svg?nonce={nonce}&part=1"))
+        malformed = [ask(served.port, get(f"/proof.svg?{query}")) for query in ("nonce=x&part=0", f"nonce={nonce}")]
+    assert (identity.status, identity.body) == (200, proof.svg(*proof.IDENTITY))
+    assert image.body == proof.svg(*proof.size(TOKEN, served.port, nonce, "1"))
+    assert image.headers["content-type"] == "image/svg+xml"
+    assert image.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert [answer.status for answer in malformed] == [400, 400]
 
 
 def test_windows_line_ends_are_hashed_as_a_browser_reads_them(package: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import unicodedata
 from typing import Any
 
@@ -10,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import ScriptedServer, scripted
 
-from claude_mpm.cli.watch import INTERRUPTED, main, plain, render, watch
+from claude_mpm.cli.event_lines import plain, render
+from claude_mpm.cli.watch import DEFAULT_CHANNELS, INTERRUPTED, main, watch
 from claude_mpm.client.client import Client
 from claude_mpm.errors import ConnectionFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.feed.patterns import expand
 
 INFO = {"port": 8765, "host": "localhost", "working_dir": "/home/me/project"}
 TODO = {"id": "1", "content": "Write tests", "status": "in_progress", "active_form": "Writing tests"}
@@ -190,6 +193,30 @@ def test_watch_takes_only_the_channels_asked_for() -> None:
     assert "todo.update" in out.getvalue()
 
 
+def test_default_is_everything_but_output() -> None:
+    assert expand(DEFAULT_CHANNELS) == set(ev.EVENT_TYPES) - {ev.CLAUDE_OUTPUT, ev.CLAUDE_SCREEN}
+
+
+@pytest.mark.parametrize(
+    ("argv", "types"),
+    [
+        ([], ["todo.update", "system.error"]),
+        (["--channels", "*"], ["claude.output", "todo.update", "system.error"]),
+        (["--channels", "claude.output", "system.*"], ["claude.output", "system.error"]),
+    ],
+)
+def test_output_is_shown_only_when_asked_for(
+    argv: list[str], types: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted() as server:
+        for kind in ("claude.output", "todo.update", "system.error"):
+            server.emit(kind)
+        out = Until("system.error")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main([str(server.port), "--token", "t", "--since", "0", *argv]) == INTERRUPTED
+    assert [line.split()[2] for line in out.getvalue().splitlines()] == types
+
+
 def test_watch_without_a_server_raises_one_sentence() -> None:
     with scripted() as server:
         pass
@@ -205,6 +232,14 @@ def test_bad_arguments_are_usage_errors(argv: list[str], capsys: pytest.CaptureF
         main(argv)
     assert done.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1", "65536", "٣", "8765.0", "9" * 5000, ""])
+def test_what_is_not_a_port_is_said_as_for_the_server(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--", port])
+    assert done.value.code == 2
+    assert f"{port!r} is not a port number: give one from 0 to 65535" in capsys.readouterr().err
 
 
 def test_no_server_is_exit_code_1_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

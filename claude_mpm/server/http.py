@@ -14,11 +14,12 @@ from typing import Literal
 from claude_mpm.errors import Refused
 from claude_mpm.feed.log import Cursor, Entry, Log
 from claude_mpm.feed.patterns import expand, is_pattern
+from claude_mpm.server import proof
 from claude_mpm.server.commands import Asker, gap_message, reply, status_reply
 from claude_mpm.server.handshake import Request
 from claude_mpm.system import json_text
 
-PUBLIC = frozenset({"/", "/healthz"})  # served without the token: they hold nothing secret
+PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # served without the token: they hold nothing secret
 PIECE_EVENTS = 256  # events taken from the log at a time
 PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
 _PACKAGE = Path(__file__).parent.parent
@@ -73,6 +74,20 @@ def page(request: Request, asker: Asker) -> Page:
         return make(request, asker)
     except OSError as error:
         raise Refused(503, f"this cannot be read now: {error.strerror}") from None
+
+
+def proof_page(request: Request, token: str | None, port: int) -> Page:
+    """The image by which a page opened from disk knows us: proof.py. `port` is the one the request arrived on.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        width, height = proof.size(token, port, request.query.get("nonce", ""), request.query.get("part", ""))
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
+    return Page(200, "image/svg+xml", [proof.svg(width, height)], headers)
 
 
 def content_security_policy(html: str) -> str:
