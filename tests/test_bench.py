@@ -17,7 +17,7 @@ from support import ROOT, TIMEOUT, wait_until
 
 sys.path.append(str(ROOT / "tools"))
 
-from benchmarks import fanout, soak_verdict
+from benchmarks import fanout, program, soak_verdict
 from benchmarks.charts import Chart, svg
 from benchmarks.evidence import FAILED, PASSED, Evidence, Outcome, document, outcomes
 from benchmarks.soak_run import Result, Sample
@@ -48,10 +48,11 @@ def test_help_says_what_there_is_and_the_exit_codes(tool: Path) -> None:
         (BENCH, ["speed"], "there is no measurement 'speed'"),
         (BENCH, ["--repeat", "0"], "must be at least 1"),
         (BENCH, ["--write", "/nonexistent.md"], "has no lines"),
+        (BENCH, ["--write", ROOT / "docs" / "performance.md", "hook"], "needs all measurements"),
         (SOAK, ["--minutes", "0"], "must be from 0.5"),
     ],
 )
-def test_a_usage_error_is_exit_code_2_and_says_what_is_wrong(tool: Path, args: list[str], said: str) -> None:
+def test_a_usage_error_is_exit_code_2_and_says_what_is_wrong(tool: Path, args: list[object], said: str) -> None:
     done = run(tool, *args)
     assert done.returncode == 2
     assert said in done.stderr
@@ -106,6 +107,32 @@ def test_the_bench_goes_on_without_what_it_compares_with(monkeypatch: pytest.Mon
     row = next(iter(fanout._rows(10, {fanout.OURS: fanout.Run(100.0, 0.5, 0.5)})))
     assert row.beside == "ws is not installed"
     assert row.met is None
+
+
+FRONT = """
+import os, signal, socket
+listening = socket.create_server(("127.0.0.1", 0))
+print(listening.getsockname()[1], flush=True)
+if os.fork() == 0:
+    os.setsid()
+    print(os.getpid(), flush=True)
+    signal.pause()
+listening.close()
+signal.pause()
+"""
+
+
+def test_the_monitor_is_whoever_listens_on_the_port() -> None:
+    with subprocess.Popen([sys.executable, "-c", FRONT], stdout=subprocess.PIPE, text=True) as front:
+        assert front.stdout is not None
+        port, monitor = int(front.stdout.readline()), int(front.stdout.readline())
+        try:
+            assert program.monitor_of(front.pid, port) == monitor
+            with pytest.raises(LookupError):
+                program.monitor_of(front.pid, 1)
+        finally:
+            os.kill(monitor, signal.SIGKILL)
+            front.kill()
 
 
 # --- the table -------------------------------------------------------------------------------------
@@ -239,6 +266,8 @@ def test_the_soak_s_result_is_a_row() -> None:
         for each in (good, bad)
     )
     assert shown.result.startswith("shown in 30 minutes:")
+    assert "(soak.svg)" in document([target], Evidence({}, [], soak_verdict.as_json(good, [])))
+    assert "(soak.svg)" not in document([target], Evidence({}, [], None))
     assert failed.result == "FAILED in 30 minutes:<br>rise of descriptors in the second half: +15.0"
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 import simple_websocket
-from scripted_server import ScriptedServer, scripted
+from scripted_server import ScriptedServer, close_wake_pipe, scripted
 from support import ROOT, TIMEOUT, wait_until
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
+from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
 from claude_mpm.client import client as client_module
@@ -179,12 +182,8 @@ def test_listener_that_drips_its_answer_is_given_up() -> None:
         thread.join()
 
 
-def test_frames_in_the_same_packet_as_the_answer_are_read(client: Client) -> None:
-    # simple-websocket looks at them only when the next packet comes; the greeting is often one of them
-    from websockets.frames import Frame as WireFrame
-    from websockets.frames import Opcode
-    from websockets.server import ServerProtocol
-
+def greet_once(then: Callable[[socket.socket], object]) -> tuple[int, threading.Thread]:
+    """A listener that sends its answer and the greeting in one packet, then does what it is told."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -198,12 +197,32 @@ def test_frames_in_the_same_packet_as_the_answer_are_read(client: Client) -> Non
                 greeting = {"type": "system.status", "instance_id": "i", "data": {}}
                 frame = WireFrame(Opcode.TEXT, json.dumps(greeting).encode()).serialize(mask=False)
                 peer.sendall(b"".join(protocol.data_to_send()) + frame)
-                peer.recv(65536)
+                then(peer)
 
     thread = threading.Thread(target=run, name="one-packet")
     thread.start()
-    with Client(listening.getsockname()[1], token="t", timeout=TIMEOUT) as client:
+    return int(listening.getsockname()[1]), thread
+
+
+def test_frames_in_the_same_packet_as_the_answer_are_read() -> None:
+    # simple-websocket looks at them only when the next packet comes; the greeting is often one of them
+    port, thread = greet_once(lambda peer: peer.recv(65536))
+    with Client(port, token="t", timeout=TIMEOUT) as client:
         assert client.instance_id == "i"
+    thread.join()
+
+
+def test_a_command_that_could_be_sent_only_in_part_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what was sent next would be read as the rest of that frame
+    monkeypatch.setattr(transport, "SEND_TIME", 0.1)
+    done = threading.Event()
+    port, thread = greet_once(lambda peer: done.wait(2 * TIMEOUT))
+    with Client(port, token="t", timeout=TIMEOUT) as client:
+        with pytest.raises(ConnectionFailed, match="the connection is lost"):
+            client.request("ping", padding="x" * 16_000_000)
+        with pytest.raises(EOFError):
+            client.next_event(TIMEOUT)
+        done.set()
     thread.join()
 
 
@@ -298,6 +317,7 @@ def test_close_frame_of_the_server_is_answered_with_its_code() -> None:
         wait_until(lambda: answered, "the server's side is over")
         server.shutdown()
     thread.join()
+    close_wake_pipe(server)
     assert answered == [4321]
 
 

@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"there is no measurement {name!r}; choose from {', '.join(MEASUREMENTS)}")
     if chosen.repeat < 1 or chosen.seconds < 1:
         parser.error("--repeat and --seconds must be at least 1")
+    if chosen.write is not None and chosen.names:
+        parser.error("--write needs all measurements, so name none")
     if chosen.write is not None and not _marked(chosen.write):
         parser.error(f"{chosen.write} has no lines {BEGIN.strip()!r} and {END.strip()!r} to write between")
     try:
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _measure(chosen: argparse.Namespace) -> int:
     import psutil
-    from benchmarks.table import as_json, as_markdown, as_text
+    from benchmarks.table import Row, as_json, as_markdown, as_text
 
     rows: list[Row] = []
     records, failures = [], 0
@@ -86,13 +88,14 @@ def _measure(chosen: argparse.Namespace) -> int:
         except (ImportError, OSError, EOFError, LookupError, subprocess.SubprocessError, psutil.Error) as error:
             print(f"bench.py: {name} could not be measured: {error}", file=sys.stderr)
             failures += 1
+            rows.append(Row(name, f"not measured: {error}"))
             continue
         rows += found
         records += as_json(name, found)
     print(as_markdown(rows) if chosen.markdown else as_text(rows))
     if chosen.json:
         chosen.json.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    if chosen.write and not failures:
+    if chosen.write:
         _write(chosen.write, as_markdown(rows))
     return 2 if failures else 0
 

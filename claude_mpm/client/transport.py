@@ -125,7 +125,9 @@ class Transport:
             raise self._refusal(status, body)
         sock = self._connected()
         sock.settimeout(None)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SEND_TIME), 0))
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(SEND_TIME), int(SEND_TIME % 1 * 1e6))
+        )
         self._first_frames = body
         return head + end
 

@@ -26,6 +26,12 @@ handshakes, sends that make no progress) so as not to wait for it: they show tha
 |---|---|---|---|---|---|
 """
 
+PICTURE = """
+![Memory, descriptors and threads during the soak](soak.svg)
+
+`python3 tools/soak.py --svg docs/soak.svg` draws it.
+"""
+
 
 class Outcome(NamedTuple):
     """How one run of a test ended, and its seconds, set-up included."""
@@ -51,6 +57,10 @@ class Evidence:
         self, tests: Mapping[str, Sequence[Outcome]], bench: Sequence[Mapping[str, Any]], soak: Mapping[str, Any] | None
     ) -> None:
         self._tests, self._bench, self._soak = tests, bench, soak
+
+    @property
+    def soaked(self) -> bool:
+        return self._soak is not None
 
     def of(self, target: Target) -> Finding:
         """What is known of a target; one line of the result for each kind of evidence, and one for what has none."""
@@ -151,4 +161,4 @@ def document(targets: Iterable[Target], evidence: Evidence) -> str:
         found = evidence.of(target)
         cells = (str(target.number), target.situation, target.must_hold, found.result, found.ran, found.again)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n")
-    return INTRODUCTION + "".join(lines)
+    return INTRODUCTION + "".join(lines) + (PICTURE if evidence.soaked else "")

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks.program import EXEC, PATIENCE, SUBPROCESS, Terminal, World, on_terminal, world
+from benchmarks.program import EXEC, SUBPROCESS, Terminal, World, on_terminal, world
 from benchmarks.stand_ins import START_AND_END
 from benchmarks.table import Row, median
 
@@ -61,9 +61,7 @@ def _until_end(terminal: Terminal, ended: int) -> float:
     os.read(ended, 1)
     last_act = time.monotonic()
     terminal.wait()
-    spent = time.monotonic() - last_act
-    assert spent < PATIENCE
-    return spent
+    return time.monotonic() - last_act
 
 
 def _row(what: str, figure: float, alone: float, aim: float | None) -> Row:
