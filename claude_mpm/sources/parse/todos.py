@@ -1,4 +1,4 @@
-"""The shape of a todo and the limits of a list, the same whether a file or a tool call told it. Pure; any thread.
+"""The shape of a todo and the limits of a list, the same for files and for tool calls. Pure; any thread.
 
 A todo is {`id`, `content`, `status`, `active_form`?, `owner`?, `description`?, `blocks`?, `blocked_by`?, `truncated`?}, as
 in `todo.update`. `truncated` is true when a text was cut or `blocks` and `blocked_by` were left out.
@@ -35,12 +35,12 @@ def bounded(todos: Sequence[Todo]) -> list[Todo]:
     So that every todo and its status is still there, texts are cut shorter first; only what does not fit even then is
     left out, at the end.
     """
-    kept = list(todos[:MAX_TODOS])
+    shorter = list(todos[:MAX_TODOS])
     for limit in _SHORTER:
-        if not fitting(kept)[1]:
-            return kept
-        kept = [_shorten(todo, limit) for todo in kept]
-    return fitting(kept, MAX_LIST)[0]
+        if not fitting(shorter)[1]:
+            return shorter
+        shorter = [_shorten(todo, limit) for todo in shorter]
+    return fitting(shorter, MAX_LIST)[0]
 
 
 def by_number(todo: Todo) -> int:

@@ -1,6 +1,6 @@
 """Observations of all sources in, events out: each fact once, whichever sources saw it and in whatever order.
 
-The tracker tells each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
+The tracker passes to each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
 (which records are about the same call), agents.py (which agent has which delegation), delegations.py (how those go),
 todo_lists.py, usage.py (tokens), conversation.py (messages) and activity.py (working, idle, waiting). All of it is pure,
 belongs to one thread and holds a bounded amount of memory, whatever is observed.
@@ -34,7 +34,7 @@ class Tracker:
 
     Args:
         session_id: Claude's session, when it is known in advance.
-        new_session: makes the `session.start` event when Claude moves on to another session; None: that is not told.
+        new_session: makes the `session.start` event when Claude moves on to another session; None: it is not reported.
     """
 
     def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
@@ -46,7 +46,7 @@ class Tracker:
         self._agents = Agents()
         self._delegations = Delegations(self._agents)
         self._todo_lists = TodoLists()
-        self._past_todos = False  # a resumed session's list has not been told yet
+        self._past_todos = False  # a resumed session's list has not been reported yet
         self._usage = Usage(self._delegations.count_tokens)
         self._activity = Activity(self._calls, TOOLS)
         self._conversation = Conversation()
@@ -93,7 +93,7 @@ class Tracker:
         return names
 
     def settle(self, call_name: str) -> list[Event]:
-        """Tell the end of such a delegation with what is known by now."""
+        """Report the end of such a delegation with what is known by now."""
         return self._delegations.settle(call_name)
 
     # --- the process and its sessions ---

@@ -2,7 +2,7 @@
 
 An answer is written as several records that repeat its usage, and the output count of the first ones is only a
 beginning. So an answer is held until something else happens in its conversation. When it turns out to be larger still,
-the difference is told: the sum of all events is always the total.
+the difference is reported: the sum of all events is always the total.
 """
 
 from __future__ import annotations
@@ -73,22 +73,22 @@ class Usage:
         events = self.answers_complete(agent_id, but=used.message_id)
         if used.final or at_once:
             self._held.pop(used.message_id, None)
-            return events + self._tell(answer)
+            return events + self._report(answer)
         self._held[used.message_id] = answer
         return events + self._overflow(self._held)
 
     def answers_complete(self, agent_id: str | None, but: str | None = None) -> list[Event]:
-        """Something else happened in this conversation: tell what is held of it, except for one message."""
+        """Something else happened in this conversation: report what is held of it, except for one message."""
         done = [key for key, answer in self._held.items() if answer.agent_id == agent_id and key != but]
-        return [event for key in done for event in self._tell(self._held.pop(key))]
+        return [event for key in done for event in self._report(self._held.pop(key))]
 
     def turn_ended(self) -> list[Event]:
         """The main conversation's turn is over."""
-        return self.answers_complete(None) + ([] if self._has_transcript else self._tell_all(self._from_stdout))
+        return self.answers_complete(None) + ([] if self._has_transcript else self._report_all(self._from_stdout))
 
     def close(self) -> list[Event]:
-        """Tell everything that is held."""
-        return self._tell_all(self._held) + self._tell_all(self._from_stdout)
+        """Report everything that is held."""
+        return self._report_all(self._held) + self._report_all(self._from_stdout)
 
     def cost(self, usd: float, origin: Origin) -> list[Event]:
         """What the session has cost so far, as Claude reports it."""
@@ -98,16 +98,16 @@ class Usage:
         return [self._event(self._model, Tokens(), None, origin)]
 
     def history(self, used: Used, agent_id: str | None) -> None:
-        """An answer from before the process started: it counts, but is not told."""
+        """An answer from before the process started: it counts, but is not reported."""
         self._count(used, agent_id)
 
     def _overflow(self, answers: dict[str, _Answer]) -> list[Event]:
-        return self._tell(answers.pop(next(iter(answers)))) if len(answers) > MAX_HELD else []
+        return self._report(answers.pop(next(iter(answers)))) if len(answers) > MAX_HELD else []
 
-    def _tell_all(self, answers: dict[str, _Answer]) -> list[Event]:
-        return [event for key in list(answers) for event in self._tell(answers.pop(key))]
+    def _report_all(self, answers: dict[str, _Answer]) -> list[Event]:
+        return [event for key in list(answers) for event in self._report(answers.pop(key))]
 
-    def _tell(self, answer: _Answer) -> list[Event]:
+    def _report(self, answer: _Answer) -> list[Event]:
         new = self._count(answer.used, answer.agent_id)
         if not any(new):
             return []
