@@ -442,6 +442,12 @@ def test_a_huge_list_is_cut_to_its_limit_and_every_todo_is_still_there() -> None
     assert "truncated" not in short.data
 
 
+def test_a_list_of_too_many_todos_says_so() -> None:
+    todos = [{"content": f"{n}", "status": "pending"} for n in range(1500)]
+    event = one_of(Fed().start("a", "TodoWrite", {"todos": todos}), ev.TODO_UPDATE)
+    assert len(event.data["todos"]) == 1000 and event.data["truncated"] is True
+
+
 def test_a_list_built_of_huge_tasks_is_cut_too() -> None:
     fed = Fed()
     for n in range(100):

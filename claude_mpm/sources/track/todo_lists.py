@@ -40,7 +40,7 @@ class _List:
 
     def written(self, given: Any) -> list[Todo] | None:
         """A TodoWrite call, [{`content`, `status`, `activeForm`}]."""
-        items = sequence(given)[:MAX_TODOS]
+        items = sequence(given)[: MAX_TODOS + 1]
         new = bounded([_todo(mapping(item), str(number)) for number, item in enumerate(items, 1)])
         self._by_tools = True
         digest = _digest(new)
