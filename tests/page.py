@@ -20,11 +20,12 @@ from support import TIMEOUT, wait_until
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.server import proof
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 CHROMIUM_ARGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -64,7 +65,7 @@ class Instance:
             "capabilities": [],
         }
         self.peers = peers
-        backend = Backend(self._status, lambda: [p.info for p in peers], lambda: self.screen, self._demand)
+        backend = SessionView(self._status, lambda: [p.info for p in peers], lambda: self.screen, self._demand)
         self._server = Server(sockets, self.log, Config(token=token, port=self.port), backend)
         self._server.start()
         peers.append(self)
@@ -85,7 +86,7 @@ class Instance:
         """Append the events that every session begins with."""
         self.feed(
             ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
-            ev.claude_status("running", source="process", pid=4712, activity=activity),
+            ev.claude_status("running", origin=Origin("process"), pid=4712, activity=activity),
         )
 
     def stop(self) -> None:

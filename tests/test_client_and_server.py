@@ -14,6 +14,7 @@ from claude_mpm.client.client import CONNECTED, LOST, Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.system import instances
 
 
@@ -29,7 +30,7 @@ def served() -> Iterator[Served]:
 
 
 def status(served: Served, message: str) -> None:
-    served.log.append(ev.claude_status("running", source="process", message=message))
+    served.log.append(ev.claude_status("running", origin=Origin("process"), message=message))
 
 
 def test_every_command_is_answered(served: Served) -> None:

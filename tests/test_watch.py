@@ -16,7 +16,7 @@ from claude_mpm.cli.watch import DEFAULT_CHANNELS, INTERRUPTED, main, watch
 from claude_mpm.client.client import Client
 from claude_mpm.errors import ConnectionFailed
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.feed.patterns import expand
 
@@ -29,11 +29,11 @@ EVENTS: list[tuple[Event, str]] = [
         "told to  SIGTERM  after 8.2 s",
     ),
     (ev.session_end("s-1", 45_296.0, 8.25, exit_code=3, signal=None, reason="ended"), "ended  exit code 3  after 8.2 s"),
-    (ev.claude_status("running", source="hook", activity="working", pid=7), "running  working  pid 7"),
+    (ev.claude_status("running", origin=Origin("hook"), activity="working", pid=7), "running  working  pid 7"),
     (
         ev.claude_status(
             "running",
-            source="hook",
+            origin=Origin("hook"),
             activity="waiting",
             waiting_for={"kind": "permission", "tool": "Bash", "input": {"command": "rm -r x"}},
         ),
@@ -41,20 +41,20 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (ev.claude_output("\x1b[1mHello\x1b[0m\r\n  there\n", 0), "Hello there"),
     (ev.claude_output("\x1b[2J\x1b[H", 0, "stderr"), "stderr  (7 characters that draw nothing)"),
-    (ev.claude_message("assistant", "Done.\nAll of it.", source="transcript"), "assistant: Done. All of it."),
-    (ev.tool_start("t", "Read", {"file_path": "/a"}, source="hook", agent_id="a1"), "[a1]  Read  /a"),
-    (ev.tool_start("t", "Edit", {"file": "/a", "n": 1}, source="hook"), 'Edit  {"file": "/a", "n": 1}'),
-    (ev.tool_end("t", "Read", True, source="hook", duration_ms=1500, summary="9 lines"), "Read  ok  1.5 s  9 lines"),
-    (ev.tool_end("t", "Bash", False, source="hook"), "Bash  failed"),
-    (ev.agent_delegation("explorer", "look", "completed", source="hook", tokens=9), "explorer  completed  look  9 tokens"),
+    (ev.claude_message("assistant", "Done.\nAll of it.", origin=Origin("transcript")), "assistant: Done. All of it."),
+    (ev.tool_start("t", "Read", {"file_path": "/a"}, origin=Origin("hook"), agent_id="a1"), "[a1]  Read  /a"),
+    (ev.tool_start("t", "Edit", {"file": "/a", "n": 1}, origin=Origin("hook")), 'Edit  {"file": "/a", "n": 1}'),
+    (ev.tool_end("t", "Read", True, origin=Origin("hook"), duration_ms=1500, summary="9 lines"), "Read  ok  1.5 s  9 lines"),
+    (ev.tool_end("t", "Bash", False, origin=Origin("hook")), "Bash  failed"),
+    (ev.agent_delegation("explorer", "look", "completed", origin=Origin("hook"), tokens=9), "explorer  completed  look  9 tokens"),
     (
-        ev.agent_status([{"agent_id": "a", "agent": "x", "task": "look", "since": "…"}], {}, source="hook"),
+        ev.agent_status([{"agent_id": "a", "agent": "x", "task": "look", "since": "…"}], {}, origin=Origin("hook")),
         "1 active  x: look",
     ),
-    (ev.todo_update([TODO], source="todo_file"), "0 of 1 done  now: Writing tests"),
+    (ev.todo_update([TODO], origin=Origin("todo_file")), "0 of 1 done  now: Writing tests"),
     (
         ev.claude_usage(
-            source="transcript",
+            origin=Origin("transcript"),
             model="m",
             tokens={"input": 1, "output": 2},
             totals={"input": 3, "output": 4},
@@ -164,7 +164,7 @@ def _watch(server: ScriptedServer, out: Until, **more: Any) -> tuple[int, str]:
 
 def test_watch_prints_events_until_ctrl_c() -> None:
     with scripted() as server:
-        server.emit("todo.update", dict(ev.todo_update([TODO], source="todo_file").data))
+        server.emit("todo.update", dict(ev.todo_update([TODO], origin=Origin("todo_file")).data))
         server.emit("later.kind", {"a": 1})
         out = Until("later.kind")
         code, notes = _watch(server, out)

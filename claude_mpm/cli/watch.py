@@ -67,6 +67,11 @@ def running_port() -> int:
     return min(ports) if ports and DEFAULT_PORT not in ports else DEFAULT_PORT
 
 
+def run(args: Sequence[str]) -> int:
+    """`claude-mpm watch`."""
+    return main(args)
+
+
 def main(argv: Sequence[str] | None = None, prog: str = "claude-mpm watch") -> int:
     """Run the command line and return the exit code. SystemExit as argparse raises it."""
     parser = _parser(prog)
