@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 DEFAULT_PORT = 8765
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of everything that holds data or waits. Seconds and bytes unless the name says otherwise."""
 
     # the event log
     structured_events: int = 10_000  # events; a long day of one session
-    output_bytes: int = 16 * 1024 * 1024  # content of claude.output kept; about an hour of a busy 1.x terminal
+    structured_bytes: int = (
+        16 * 1024 * 1024
+    )  # memory of structured events; large todo lists reach it before their number
+    output_bytes: int = 16 * 1024 * 1024  # memory of claude.output, JSON and overhead included
     output_join: float = 0.015  # a repaint arrives in many small reads; 15 ms joins them and nobody sees the delay
     output_join_bytes: int = 64 * 1024  # a joined event stays a moderate frame
 
     # the server
     clients: int = 256
-    handshakes: int = 64  # unfinished ones; a scanner must not use up the descriptors
+    handshakes: int = 64  # connections whose request is not read yet; beyond, the oldest is dropped
+    responses: int = 32  # HTTP responses being sent; beyond, 503
     handshake_time: float = 5.0
     head_bytes: int = 16 * 1024
     head_lines: int = 100
     message_bytes: int = 64 * 1024  # a command is small
-    replies_waiting: int = 256  # replies a client may leave unread before it is told `rate_limited`
+    commands_waiting: int = 256  # commands read but not answered; a client that has more is not read
+    command_bytes_waiting: int = 256 * 1024  # the same for their size; each may have message_bytes
     send_buffer_bytes: int = 256 * 1024  # SO_SNDBUF: a stalled client costs this much kernel memory
     send_time: float = 30.0  # a client that takes nothing for this long is reset
     ping_interval: float = 20.0
@@ -46,8 +49,7 @@ class Limits:
     log_files: int = 3
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
@@ -63,5 +65,9 @@ class Config:
     control: bool = False
     hooks: bool = True
     open_page: bool = False
-    state_dir: Path = field(default_factory=lambda: Path.home() / ".claude-mpm")  # instances, logs, spool
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the registry of instances, the logs and the hooks' spools are."""
+        return Path.home() / ".claude-mpm"

@@ -19,7 +19,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.frames import FrameReader, Received, text_frame
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 BINARY = b"\0binary\0"  # marks a message that is to go back as a binary one
 
@@ -45,8 +45,8 @@ def echo_frame(payload: bytes) -> bytes:
 
 def main() -> None:
     log = Log("echo")
-    backend = Backend(log.snapshot, list, lambda: None, lambda types: None)
-    limits = Limits(message_bytes=1 << 30, replies_waiting=100_000)
+    backend = SessionView(log.snapshot, list, lambda: None, lambda types: None)
+    limits = Limits(message_bytes=1 << 30, commands_waiting=100_000)
     server = Server(bind("127.0.0.1", int(sys.argv[1])), log, Config(limits=limits), backend)
     server.start()
     print("ready", flush=True)
@@ -60,7 +60,7 @@ if __name__ == "__main__":
         "claude_mpm.server.connection",
         FrameReader=BinaryToo,
         text_frame=echo_frame,
-        answer=lambda client, text, limited: text,
+        answer=lambda client, text: text,
         status_reply=lambda client: b"greeting",
     ):
         main()

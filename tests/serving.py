@@ -22,7 +22,7 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 INSTANCE = {"port": 8765, "host": "localhost", "working_dir": "/w"}
@@ -68,7 +68,7 @@ class Served:
         self.failure: Exception | None = None  # what asking for the status raises
         self.instances: list[Frame] = []
         self.control = control
-        self.backend = Backend(
+        self.backend = SessionView(
             status=self._status,
             instances=lambda: self.instances,
             screen=lambda: self.screen,

@@ -14,6 +14,7 @@ from support import TIMEOUT, wait_until
 from test_frames import CONTINUATION, PING, TEXT, frame
 
 from claude_mpm.feed import event as ev
+from claude_mpm.system import json_text
 
 NEVER = 10_000.0  # seconds
 
@@ -132,21 +133,23 @@ def test_a_client_overtaken_while_it_did_not_read_is_told_exactly_what_it_missed
         assert lost > 0 and seen > 0
 
 
-def test_an_event_is_encoded_once_for_all_clients() -> None:
+def test_an_event_is_encoded_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[object] = []
+    dumps = json_text.dumps
+
+    def counted(value: object) -> bytes:
+        encoded.append(value)
+        return dumps(value)
+
     with serving() as served, served.client() as one, served.client() as two:
         for client in (one, two):
             client.greeted().subscribe("*")
-        entry = served.log.append(ev.system_error("a", "test"))
+        event = ev.system_error("a", "test")
+        monkeypatch.setattr(json_text, "dumps", counted)
+        served.log.append(event)
         one.next()
-        made = entry.frame
-        assert made is not None
         two.next()
-        assert entry.frame is made
-
-
-def test_with_nobody_connected_nothing_is_encoded() -> None:
-    with serving() as served:
-        assert served.log.append(ev.system_error("a", "test")).frame is None
+        assert encoded.count(event.data) == 1
 
 
 def test_many_clients_and_many_writers_see_one_order() -> None:
@@ -345,25 +348,59 @@ def test_a_clock_that_jumps_disturbs_neither_pings_nor_numbers(monkeypatch: pyte
 # --- bounds ------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_leaves_replies_unread_is_rate_limited_and_then_served_again() -> None:
-    with serving(replies_waiting=4) as served, served.client() as client:
+def test_commands_sent_all_at_once_are_all_answered_in_order() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        commands = (json.dumps({"command": "ping", "request_id": number}).encode() for number in range(2000))
+        client.sock.sendall(b"".join(frame(TEXT, command) for command in commands))
+        replies = [client.next() for _ in range(2000)]
+        assert [(reply["type"], reply["request_id"]) for reply in replies] == [("pong", n) for n in range(2000)]
+
+
+@pytest.mark.parametrize(("size", "held"), [(10, 4), (30_000, 2)])
+def test_a_client_is_not_read_while_its_commands_wait(size: int, held: int) -> None:
+    with serving(commands_waiting=4, command_bytes_waiting=60_000) as served, served.client() as client:
         client.greeted()
         served.proceed.clear()
         client.send({"command": "get_status"})
-        wait_until(
-            lambda: client_of(served)._commands.maxlen is None and not client_of(served)._commands, "it was taken"
-        )
-        for number in range(20):
-            client.send({"command": "ping", "request_id": number})
-        wait_until(lambda: len(client_of(served)._commands) == 5, "the queue is full")
-        client.send_event(Ping(payload=b"x"))
-        wait_until(lambda: client_of(served)._pongs, "all of them were read")
+        wait_until(lambda: served.asked.is_set() and not client_of(served)._commands, "one command is under way")
+        pings = frame(TEXT, json.dumps({"command": "ping", "x": "y" * size}).encode()) * 500
+        sender = threading.Thread(target=client.sock.sendall, args=(pings,))
+        sender.start()
+        wait_until(lambda: client_of(served)._commands.full, "the queue is full")
+        assert len(client_of(served)._commands) == held
         served.proceed.set()
-        got = [event for event in (client.event() for _ in range(7)) if isinstance(event, TextMessage)]
-        replies = [json.loads(event.data) for event in got]
-        assert [reply["type"] for reply in replies] == ["system.status", *["pong"] * 4, "error"]
-        assert (replies[-1]["data"]["code"], replies[-1]["request_id"]) == ("rate_limited", 4)
-        assert client.ask("ping")["type"] == "pong"
+        assert [client.next()["type"] for _ in range(501)] == ["system.status", *["pong"] * 500]
+        sender.join()
+
+
+def test_a_client_that_floods_and_never_reads_is_reset_though_no_pong_is_read() -> None:
+    limits: dict[str, Any] = {"send_time": 0.4, "send_buffer_bytes": 4096, "ping_interval": 0.05, "ping_time": 0.05}
+    with serving(commands_waiting=4, **limits) as served, served.client(receive_buffer=4096) as client:
+        with pytest.raises(OSError):  # a reset, once nothing was taken for send_time
+            while True:
+                client.sock.sendall(frame(TEXT, b'{"command":"get_status"}'))
+        everybody_left(served)
+
+
+def test_a_flood_does_not_hold_up_the_end() -> None:
+    with serving(commands_waiting=4) as served, served.client() as client:
+        client.greeted()
+
+        def flood() -> None:
+            try:
+                while True:
+                    client.sock.sendall(frame(TEXT, b'{"command":"ping"}'))
+            except OSError:
+                pass
+
+        flooding = threading.Thread(target=flood)
+        flooding.start()
+        assert client.next()["type"] == "pong"
+        served.server.stop()
+        assert client.closed() == 1001
+        assert served.server.join(2.0)
+        flooding.join()
 
 
 def client_of(served: Served) -> Any:

@@ -6,18 +6,19 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 
 import pytest
 from serving import TOKEN, Client, FakeControl, Served, ask, get, read_all, serving, upgrade
 from support import TIMEOUT, open_fds, wait_until
 
-from claude_mpm.config import Config
+from claude_mpm.config import Config, Limits
 from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
+from claude_mpm.server.process_limits import Capacity, capacity
 
 
 @contextmanager
@@ -33,8 +34,14 @@ def connected(served: Served, count: int, data: bytes = b"") -> Iterator[list[so
             sock.close()
 
 
-def visitors(served: Served) -> int:
-    return len(served.server._visitors)
+def unfinished(served: Served) -> int:
+    """Connections that are neither closed nor a WebSocket."""
+    return len(served.server._handshakes) + len(served.server._responses)
+
+
+def threads() -> int:
+    """Threads that serve a connection."""
+    return sum(thread.name.startswith("client-") for thread in threading.enumerate())
 
 
 def status_of(data: bytes) -> int:
@@ -130,19 +137,65 @@ def test_more_clients_than_allowed_get_503_until_one_leaves() -> None:
 
 
 def test_most_of_few_descriptors_stay_free_for_watching() -> None:
+    assert capacity(Limits(), 64) == Capacity(clients=8, handshakes=2, responses=2)
+    assert capacity(Limits(), 0) == Capacity(clients=1, handshakes=1, responses=1)
+
+
+def test_with_enough_descriptors_all_clients_asked_for_are_served() -> None:
+    assert capacity(Limits(), 1024) == Capacity(clients=256, handshakes=64, responses=32)
+    assert capacity(Limits(clients=5000), 20_000) == Capacity(clients=5000, handshakes=64, responses=32)
+
+
+def test_the_limit_of_open_files_is_raised_when_more_clients_are_asked_for_than_fit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        server = Served(Config()).server
+        with serving(clients=1000) as served:
+            assert served.server._capacity.clients == (1000 if hard > 2300 else hard)
+            assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (server._max_clients, server._max_visitors) == (9, 3)
-    server.stop()
+
+
+def test_a_limit_that_suffices_is_left_alone() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with serving(clients=1):
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+def test_slow_readers_silent_connections_and_clients_never_hold_more_threads_than_allowed() -> None:
+    most = 0
+    with serving(clients=2, handshakes=4, responses=3) as served:
+        for number in range(200):
+            served.log.append(ev.claude_output("x" * 50_000, number))
+        with ExitStack() as stack:
+            for _ in range(10):
+                stack.enter_context(connected(served, 3, get("/events")))
+                stack.enter_context(connected(served, 3, b"GET /"))
+                stack.enter_context(connected(served, 3, upgrade()))
+                most = max(most, threads())
+            wait_until(
+                lambda: len(served.server._responses) == 3 and served.server.client_count == 2, "all places taken"
+            )
+            assert ask(served.port, get("/healthz")).status == 503
+            most = max(most, threads())
+        assert most <= 2 * 2 + 4 + 3
 
 
 def test_a_silent_connection_is_dropped_with_408() -> None:
     with serving(handshake_time=0.1) as served, connected(served, 1) as (sock,):
         assert status_of(read_all(sock)) == 408
+
+
+def test_a_connection_that_never_said_anything_costs_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "claude_mpm")
+    with serving(handshake_time=0.1) as served, connected(served, 1) as (sock,):
+        read_all(sock)
+        wait_until(lambda: unfinished(served) == 0)
+        assert caplog.messages == []
+        with connected(served, 1, b"GET") as (sock,):
+            assert status_of(read_all(sock)) == 408
+        assert len(caplog.messages) == 1
 
 
 def test_a_handshake_that_drips_is_dropped_at_the_same_time() -> None:
@@ -154,7 +207,7 @@ def test_a_handshake_that_drips_is_dropped_at_the_same_time() -> None:
                 pause.wait(0.02)
         except OSError:
             pass
-        assert wait_until(lambda: visitors(served) == 0)
+        assert wait_until(lambda: unfinished(served) == 0)
 
 
 def test_idle_connections_do_not_keep_others_out() -> None:
@@ -162,12 +215,12 @@ def test_idle_connections_do_not_keep_others_out() -> None:
         with served.client() as client:
             assert client.greeted().ask("ping")["type"] == "pong"
         assert ask(served.port, get("/healthz")).status == 200
-        assert visitors(served) <= 8
+        assert unfinished(served) <= 8
 
 
 def test_the_oldest_unfinished_handshake_has_to_go_with_503() -> None:
     with serving(handshakes=2) as served, connected(served, 1, b"GET /") as (oldest,):
-        wait_until(lambda: visitors(served) == 1)
+        wait_until(lambda: unfinished(served) == 1)
         with connected(served, 2):
             assert status_of(read_all(oldest)) == 503
 
@@ -175,8 +228,8 @@ def test_the_oldest_unfinished_handshake_has_to_go_with_503() -> None:
 def test_a_visitor_that_leaves_in_the_middle_is_forgotten() -> None:
     with serving() as served:
         with connected(served, 5, b"GET / HT"):
-            wait_until(lambda: visitors(served) == 5)
-        wait_until(lambda: visitors(served) == 0)
+            wait_until(lambda: unfinished(served) == 5)
+        wait_until(lambda: unfinished(served) == 0)
 
 
 def test_a_page_that_nobody_takes_is_given_up() -> None:
@@ -187,8 +240,8 @@ def test_a_page_that_nobody_takes_is_given_up() -> None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(("127.0.0.1", served.port))
             sock.sendall(get("/events"))
-            wait_until(lambda: visitors(served) == 1)
-            wait_until(lambda: visitors(served) == 0)
+            wait_until(lambda: unfinished(served) == 1)
+            wait_until(lambda: unfinished(served) == 0)
 
 
 def test_without_descriptors_it_waits_says_so_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
@@ -340,6 +393,36 @@ def test_a_server_that_never_started_stops_and_frees_its_port() -> None:
         sock.close()
 
 
+def test_the_port_is_free_while_clients_still_get_what_is_left() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted().subscribe("*")
+        for _ in range(2):
+            served.server.close_listeners()
+            for sock in bind(None, served.port):
+                sock.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", served.port), timeout=TIMEOUT)
+        served.log.append(ev.system_error("the last one", "test"))
+        served.server.stop()
+        assert client.next()["data"]["error"] == "the last one"
+        assert client.closed() == 1001
+
+
+def test_listeners_close_before_the_start_after_the_stop_and_from_several_threads() -> None:
+    served = Served(Config())
+    served.server.close_listeners()
+    for sock in bind(None, served.port):
+        sock.close()
+    served.server.stop()
+    with serving() as served:
+        closing = [threading.Thread(target=served.server.close_listeners) for _ in range(4)]
+        for thread in closing:
+            thread.start()
+        served.server.stop()
+        for thread in closing:
+            thread.join()
+
+
 def test_stop_may_come_twice_and_frees_the_port() -> None:
     with serving() as served:
         served.server.stop()
@@ -359,7 +442,7 @@ def test_unfinished_handshakes_and_slow_pages_do_not_hold_up_the_end() -> None:
         for number in range(200):
             served.log.append(ev.claude_output("x" * 50_000, number))
         with connected(served, 3), connected(served, 3, get("/events")):
-            wait_until(lambda: visitors(served) == 6)
+            wait_until(lambda: unfinished(served) == 6)
             served.server.stop()
             assert served.server.join(2.0)
 

@@ -9,22 +9,21 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from claude_mpm.config import Limits
-from claude_mpm.feed import event as ev
-from claude_mpm.feed.log import Entry
 from claude_mpm.server import frames
-from claude_mpm.server.commands import Client, answer, status_reply
-from claude_mpm.server.frames import Closing, FrameReader, text_frame
+from claude_mpm.server.command_queue import CommandQueue
+from claude_mpm.server.commands import Client, answer, gap_message, status_reply
+from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame, text_frames
 from claude_mpm.server.subscription import Due
-from claude_mpm.system import json_text
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
 BATCH_BYTES = 128 * 1024  # what a batch of events aims at: this much a stalled client may hold in our memory
 BATCH_PAUSE = 0.01  # seconds between two batches of events; nobody sees it, and it halves the cost of many clients
-PONGS_WAITING = 64  # answers to pings not sent yet; of more the oldest are dropped
+PAUSE_SLICE = 0.25  # seconds; a receiver that has stopped reading looks this often whether the server stops
+PONGS_WAITING = 64  # unsent pongs; older ones may be skipped (RFC 6455, section 5.5.3)
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is unsent and resets
 
 log = logging.getLogger(__name__)
@@ -58,7 +57,7 @@ class Connection:
         self._slice = min(SEND_SLICE, limits.send_time / 4)
         self._sender = threading.Thread(target=self._send_all, name=f"{client.name}-sender")
         # From the receiver to the sender. Each is one assignment or one append, so no lock.
-        self._commands: deque[tuple[bytes, bool]] = deque()
+        self._commands = CommandQueue(limits.commands_waiting, limits.command_bytes_waiting)
         self._pongs: deque[bytes] = deque(maxlen=PONGS_WAITING)
         self._ping_due = False
         self._last_seq: int | None = None  # the server stops: what is in the log up to here, then 1001
@@ -71,6 +70,9 @@ class Connection:
         self._said_goodbye = False
         self._reset = False  # the end is a reset, which frees what the kernel holds for the peer
         self._heard = time.monotonic()  # the last sign of life of the peer
+        # The receiver's own.
+        self._next_ping = self._heard + limits.ping_interval
+        self._give_up_at: float | None = None  # nobody waits for the peer after this
 
     # --- the receiver thread ---
 
@@ -93,64 +95,83 @@ class Connection:
         set_send_time(sock, self._slice)
 
     def _receive(self, data: bytes) -> None:
+        """Read until the peer is gone, found dead, or has had its time to say goodbye.
+
+        While the command queue is full nothing is read, so TCP makes the peer wait.
+        """
         reader = FrameReader(self._limits.message_bytes)
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         poll.register(self._stopping, select.POLLIN)
-        end: float | None = None  # after it nobody waits for the peer
-        next_ping = self._heard + self._limits.ping_interval
+        received = reader.feed(data)
         while True:
-            if data and self._closing is None:
-                self._heard = time.monotonic()
-                self._take(reader, data)
-            now = time.monotonic()
-            if end is None and self._closing is not None:
-                end = now + self._limits.close_time
-            if end is None:
-                if now >= next_ping:
-                    next_ping = now + self._limits.ping_interval
-                    self._ping_due = True
-                    self._subscription.wake()
-                until = min(next_ping, self._heard + self._limits.ping_interval + self._limits.ping_time)
-                if now >= until:
-                    log.info("%s: no sign of life, reset", self.name)
-                    self._reset = True
-                    return
-            else:
-                until = end
-                if now >= until:
-                    self._reset = not self._said_goodbye
-                    return
-            ready = dict(poll.poll(max(until - now, 0) * 1000 + 1))
+            paused = not self._take(received)
+            wait = self._time_to_wait(paused)
+            if wait <= 0:
+                return
+            if paused:
+                self._commands.wait_for_room(min(wait, PAUSE_SLICE))
+                self._heard = time.monotonic()  # its silence proves nothing while nobody listens
+            ready = dict(poll.poll(0 if paused else wait * 1000 + 1))
             if self._stopping in ready:
                 poll.unregister(self._stopping)
                 self._last_seq = self._client.log.seq
-                end = end or time.monotonic() + self._limits.close_time
+                self._give_up_at = self._give_up_at or time.monotonic() + self._limits.close_time
                 self._subscription.wake()
-            data = b""
-            if self._sock.fileno() in ready:
+            if self._sock.fileno() in ready and not paused:
                 data = self._sock.recv(RECEIVE_BYTES)
                 if not data:
                     return
+                if self._closing is None:
+                    self._heard = time.monotonic()
+                    received = reader.feed(data)
 
-    def _take(self, reader: FrameReader, data: bytes) -> None:
+    def _take(self, received: Iterator[Received]) -> bool:
+        """Hand what was received to the sender. False: the command queue is full, and there may be more.
+
+        Once the server stops, commands are no longer taken; otherwise a client that never pauses would have no end.
+        """
         try:
-            for received in reader.feed(data):
-                if received.kind == "text":
-                    self._take_command(received.payload)
-                elif received.kind == "ping":
-                    self._pongs.append(received.payload)
+            while self._closing is None:
+                if self._commands.full and self._last_seq is None:
+                    self._subscription.wake()
+                    return False
+                message = next(received, None)
+                if message is None:
+                    break
+                if message.kind == "text" and self._last_seq is None:
+                    self._commands.put(message.payload)
+                elif message.kind == "ping":
+                    self._pongs.append(message.payload)
         except Closing as closing:
             if not closing.by_peer:
                 log.info("%s: closed with %d: %s", self.name, closing.code, closing.reason)
             self._closing = closing
         self._subscription.wake()
+        return True
 
-    def _take_command(self, text: bytes) -> None:
-        """Queue a command. When too many wait, one more is answered `rate_limited` and the others are dropped."""
-        room = self._limits.replies_waiting - len(self._commands)
-        if room >= 0:
-            self._commands.append((text, room == 0))
+    def _time_to_wait(self, paused: bool) -> float:
+        """Seconds until something has to be done although nothing was received; 0: the connection is to be closed.
+
+        While the receiver is `paused`, no pong is read. Then only the sender can find the peer dead: it always has
+        replies to send, and gives up when none of them is taken for `send_time`.
+        """
+        now, limits = time.monotonic(), self._limits
+        if self._give_up_at is None and self._closing is not None:
+            self._give_up_at = now + limits.close_time
+        if self._give_up_at is not None:
+            self._reset = now >= self._give_up_at and not self._said_goodbye
+            return max(self._give_up_at - now, 0)
+        if now >= self._next_ping:
+            self._next_ping = now + limits.ping_interval
+            self._ping_due = True
+            self._subscription.wake()
+        dead_at = self._heard + limits.ping_interval + limits.ping_time
+        if now >= dead_at and not paused:
+            log.info("%s: no sign of life, reset", self.name)
+            self._reset = True
+            return 0
+        return self._next_ping - now if paused else min(self._next_ping, dead_at) - now
 
     def _end(self) -> None:
         """Wake the sender wherever it is, wait for it, close."""
@@ -184,14 +205,15 @@ class Connection:
         except OSError as error:  # the peer went, or takes nothing
             log.info("%s: %s", self.name, error)
             self._reset = True
-            shut_down(self._sock, socket.SHUT_RDWR)  # wakes the receiver
+            self._commands.close()  # wakes a receiver that has stopped reading
+            shut_down(self._sock, socket.SHUT_RDWR)  # wakes one that reads
         except Exception as error:  # ours; the client must not hang on it
             log.error("%s: %s: %s", self.name, type(error).__name__, error)
             log.debug("%s", self.name, exc_info=True)
             self._fail()
 
     def _fail(self) -> None:
-        self._commands.clear()
+        self._commands.close()
         self._closing = Closing(frames.INTERNAL_ERROR)
         try:
             self._say_goodbye()
@@ -228,9 +250,9 @@ class Connection:
 
     def _events(self) -> bytes:
         due = self._subscription.next(self._batch)
-        out = [] if due.gap is None else [self._gap_frame(due)]
-        out += [entry.frame or _frame(entry) for entry in due.entries]
-        data = b"".join(out)
+        data = text_frames([entry.json for entry in due.entries])
+        if due.gap is not None:
+            data = self._gap_frame(due) + data
         self._caught_up = 0 < len(due.entries) < self._batch
         if len(data) > BATCH_BYTES:
             self._batch = max(self._batch // 2, 1)
@@ -239,8 +261,7 @@ class Connection:
         return data
 
     def _answer(self) -> bytes:
-        text, limited = self._commands.popleft()
-        frame = text_frame(answer(self._client, text, limited=limited))
+        frame = text_frame(answer(self._client, self._commands.get()))
         if self._subscription.types != self.types:
             self.types = self._subscription.types
             self._changed()
@@ -248,10 +269,7 @@ class Connection:
 
     def _gap_frame(self, due: Due) -> bytes:
         assert due.gap is not None
-        event = ev.system_gap(due.gap.from_seq, due.gap.to_seq, due.gap.counts, due.reason)
-        message = Entry(0, event, ev.rfc3339(time.time()), self._client.log.instance_id, None).message()
-        del message["seq"]
-        return text_frame(json_text.dumps(message))
+        return text_frame(gap_message(self._client.log.instance_id, due.gap, due.reason))
 
     def _write(self, data: bytes) -> None:
         """All of `data`. Raises OSError when the peer takes nothing for `send_time`."""
@@ -270,11 +288,6 @@ class Connection:
                     raise TimeoutError("takes nothing, reset") from None
             else:
                 self._heard = taken = time.monotonic()  # a full buffer got room: the peer lives
-
-
-def _frame(entry: Entry) -> bytes:
-    frame = entry.frame = text_frame(entry.json())
-    return frame
 
 
 def set_send_time(sock: socket.socket, seconds: float) -> None:

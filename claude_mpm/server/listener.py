@@ -1,13 +1,10 @@
-"""The server: accepts on both loopback families and knows its clients."""
+"""The server: accepts on both loopback families and knows its connections."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import errno
 import logging
 import os
-import resource
 import select
 import socket
 import threading
@@ -20,29 +17,33 @@ from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
+from claude_mpm.server import proof
 from claude_mpm.server.bind import require_token
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
-from claude_mpm.server.http_request import Visitor
-from claude_mpm.server.session_view import ON_DEMAND, Backend
+from claude_mpm.server.http_request import TOO_MANY_HANDSHAKES, HttpRequest
+from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.process_limits import Capacity, capacity, raise_descriptor_limit, share_heaps
+from claude_mpm.server.session_view import ON_DEMAND, SessionView
 from claude_mpm.server.subscription import Subscription
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
-CROWD_PAUSE = 0.01  # seconds; before accept() while those that were refused have not left yet
-RESERVED = 40  # descriptors; for Claude's terminal, for watching and for the modules still to be loaded
-HEAPS = 2  # glibc's malloc gives each thread one of its own, up to eight a core
-_M_ARENA_MAX = -8  # malloc.h
+EVICTION_TIME = 0.5  # seconds; an evicted connection gives up its thread as soon as it is scheduled
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
 log = logging.getLogger(__name__)
 
 
 class Server:
-    """Serves the log to whoever may connect. start(), stop() and join() may be called from any thread."""
+    """Serves the log to whoever may connect. Every method may be called from any thread.
 
-    def __init__(self, sockets: Sequence[socket.socket], log: Log, config: Config, backend: Backend) -> None:
-        """Takes over listening `sockets` and closes them at the end.
+    A connection is in one of three states, each with a bound of its own, and holds a thread only within it: a
+    handshake (nothing is known of it yet), a response (HTTP, being sent) or a client (WebSocket).
+    """
+
+    def __init__(self, sockets: Sequence[socket.socket], log: Log, config: Config, session: SessionView) -> None:
+        """Take over the listening `sockets`, to be closed by close_listeners() or stop().
 
         Raises:
             UsageError: other machines could connect, and there is no token.
@@ -50,23 +51,30 @@ class Server:
         require_token(sockets, config.token)
         self._log = log
         self._config = config
-        self._backend = backend
+        self._session = session
         self._sockets = list(sockets)
-        self._max_clients, self._max_visitors = _bounds(config)
-        self._stopping = self._stop_end = -1  # a pipe; closing the second end makes the first readable, for all at once
-        self._stopped = False
+        self._peers = PeerCheck()
+        self._capacity = Capacity(config.limits.clients, config.limits.handshakes, config.limits.responses)
+        # Two pipes. Closing the second end makes the first one readable, for every thread that polls it.
+        self._closing = self._close_end = -1  # the listeners end
+        self._stopping = self._stop_end = -1  # every connection ends
         self._listeners: list[threading.Thread] = []
-        self._lock = threading.Lock()  # of all below
+        self._lock = threading.Lock()  # guards all below
+        self._handshake_ended = threading.Condition(self._lock)
+        self._stopped = False
         self._number = 0
-        self._visitors: dict[str, Visitor] = {}  # oldest first
-        self._clients: dict[str, Connection | None] = {}  # None: about to be
+        self._handshakes: dict[str, HttpRequest] = {}  # oldest first
+        self._responses: dict[str, HttpRequest] = {}
+        self._clients: dict[str, Connection | None] = {}  # None: not running yet
         self._threads: set[threading.Thread] = set()
         self._demand_told: frozenset[str] = frozenset()
         self._demand_telling = False
 
     def start(self) -> None:
-        """Begin to accept."""
-        _share_heaps()
+        """Begin to accept. Raises this process's soft limit of open files where the clients allowed need more."""
+        share_heaps()
+        self._capacity = capacity(self._config.limits, raise_descriptor_limit(self._config.limits))
+        self._closing, self._close_end = os.pipe()
         self._stopping, self._stop_end = os.pipe()
         for sock in self._sockets:
             family = "ipv6" if sock.family == socket.AF_INET6 else "ipv4"
@@ -74,23 +82,29 @@ class Server:
             self._listeners.append(thread)
             thread.start()
 
+    def close_listeners(self) -> None:
+        """Close the listening sockets, so that the port is free; clients stay. Blocks until it is done; idempotent."""
+        self._end_listeners()
+        for thread in self._listeners:
+            thread.join()
+
     def stop(self) -> None:
-        """Accept no more; every client gets what is in the log up to now, then 1001. Does not wait; idempotent."""
+        """Accept no more; every client gets what is in the log up to now, then 1001. Does not block; idempotent."""
+        self._end_listeners()
         with self._lock:
             if self._stopped:
                 return
             self._stopped = True
-            visitors = list(self._visitors.values())
-        if not self._listeners:
-            for sock in self._sockets:
-                sock.close()
-            return
-        os.close(self._stop_end)
-        for visitor in visitors:
-            shut_down(visitor.sock, socket.SHUT_RDWR)  # one may be taking a large page slowly
+            self._handshake_ended.notify_all()
+            requests = [*self._handshakes.values(), *self._responses.values()]
+            stop_end, self._stop_end = self._stop_end, -1
+        if stop_end >= 0:
+            os.close(stop_end)
+        for request in requests:
+            shut_down(request.sock, socket.SHUT_RDWR)  # one may be sending a large page to a slow reader
 
     def join(self, timeout: float) -> bool:
-        """Wait until all clients are gone: under 2 s after stop(). False when time ran out."""
+        """Wait until all threads have ended: under 2 s after stop(). False when time ran out."""
         deadline = time.monotonic() + timeout
         waiting = self._listeners
         while waiting:
@@ -100,9 +114,12 @@ class Server:
                     return False
             with self._lock:
                 waiting = list(self._threads)
-        if self._stopped and self._stopping >= 0:
-            os.close(self._stopping)
-            self._stopping = -1
+        with self._lock:
+            ended = [end for end in (self._closing, self._stopping) if end >= 0] if self._stopped else []
+            if self._stopped:
+                self._closing = self._stopping = -1
+        for end in ended:
+            os.close(end)
         return True
 
     @property
@@ -111,20 +128,27 @@ class Server:
         return len(self._clients)
 
     def status(self) -> dict[str, Any]:
-        """The data of system.status, whole."""
-        return {**self._backend.status(), "connected_clients": self.client_count}
+        """The complete data of system.status."""
+        return {**self._session.status(), "connected_clients": self.client_count}
+
+    def _end_listeners(self) -> None:
+        with self._lock:
+            close_end, self._close_end = self._close_end, -1
+        if close_end >= 0:
+            os.close(close_end)
+        elif not self._listeners:  # never started
+            for sock in self._sockets:
+                sock.close()
 
     # --- the listener threads ---
 
     def _listen(self, sock: socket.socket) -> None:
         poll = select.poll()
         poll.register(sock, select.POLLIN)
-        poll.register(self._stopping, select.POLLIN)
+        poll.register(self._closing, select.POLLIN)
         short = False  # of descriptors; said once
         try:
-            while self._stopping not in dict(poll.poll()):
-                if self._crowded() and self._pause(CROWD_PAUSE):
-                    return
+            while self._closing not in dict(poll.poll()):
                 try:
                     accepted = sock.accept()[0]
                 except BlockingIOError:
@@ -153,86 +177,119 @@ class Server:
             sock.close()
 
     def _pause(self, seconds: float) -> bool:
-        """Wait; True when the server stops."""
+        """Wait. True: the listeners are to end."""
         poll = select.poll()
-        poll.register(self._stopping, select.POLLIN)
+        poll.register(self._closing, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
 
     def _receive(self, sock: socket.socket) -> None:
-        """Give the socket a thread. When too many have not said what they want, the oldest has to go."""
+        """Start a thread for the socket, or turn it away."""
         sock.setblocking(True)
-        crowded_out = None
         with self._lock:
             self._number += 1
             name = f"client-{self._number}"
-            visitor = Visitor(name, sock, self._config, self._stopping, self._crowded)
-            thread = threading.Thread(target=self._visit, args=(visitor,), name=f"{name}-receiver")
-            self._visitors[name] = visitor
+        request = HttpRequest(name, sock, self._config, self._peers, self._stopping)
+        if not self._begin_handshake(request):
+            _turn_away(sock)
+            return
+        thread = threading.Thread(target=self._serve, args=(request,), name=f"{name}-receiver")
+        with self._lock:
             self._threads.add(thread)
-            if len(self._visitors) > self._max_visitors:
-                crowded_out = self._visitors.pop(next(iter(self._visitors)))
-        if crowded_out is not None:
-            crowded_out.crowd_out()
         try:
             thread.start()
-        except RuntimeError as error:
+        except RuntimeError as error:  # the system allows no more threads
             log.warning("%s: %s", name, error)
-            sock.close()
+            _turn_away(sock)
+            self._end(request, thread)
+
+    def _begin_handshake(self, request: HttpRequest) -> bool:
+        """Reserve a place for the request. Where there is none, wait until the oldest handshake has left.
+
+        Dropping the oldest first makes a slow-loris attacker evict itself.
+        """
+        deadline = time.monotonic() + EVICTION_TIME
+        while True:
             with self._lock:
-                self._visitors.pop(name, None)
-                self._threads.discard(thread)
+                if self._stopped:
+                    return False
+                if len(self._handshakes) < self._capacity.handshakes:
+                    self._handshakes[request.name] = request
+                    return True
+                next(iter(self._handshakes.values())).evict()
+                while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
+                    if not self._handshake_ended.wait(deadline - time.monotonic()):
+                        return False
 
-    # --- a client's receiver thread ---
+    # --- a connection's own thread ---
 
-    def _crowded(self) -> bool:
-        """Whether there are more connections than are allowed for: those that were refused have to go at once."""
-        return len(self._threads) > self._max_clients + self._max_visitors
-
-    def _visit(self, visitor: Visitor) -> None:
+    def _serve(self, request: HttpRequest) -> None:
         try:
             try:
-                entered = visitor.run(
-                    lambda request, trusted: self._page(visitor, request, trusted), lambda: self._enter(visitor)
+                entered = request.run(
+                    lambda wanted, trusted: self._page(request, wanted, trusted),
+                    lambda: self._begin_response(request),
+                    lambda: self._enter(request),
                 )
                 if entered is not None:
-                    self._serve(visitor, *entered)
+                    self._run_client(request, *entered)
             finally:
-                self._leave(visitor)
+                request.sock.close()
+                with self._lock:
+                    self._clients.pop(request.name, None)
+                self._tell_demand()
         except Exception as error:
-            log.error("%s: %s: %s", visitor.name, type(error).__name__, error)
-            log.debug("%s", visitor.name, exc_info=True)
+            log.error("%s: %s: %s", request.name, type(error).__name__, error)
+            log.debug("%s", request.name, exc_info=True)
         finally:
-            with self._lock:
-                self._threads.discard(threading.current_thread())
+            self._end(request, threading.current_thread())
 
-    def _leave(self, visitor: Visitor) -> None:
-        visitor.sock.close()
+    def _end(self, request: HttpRequest, thread: threading.Thread) -> None:
         with self._lock:
-            self._visitors.pop(visitor.name, None)
-            self._clients.pop(visitor.name, None)
-        self._tell_demand()
+            self._responses.pop(request.name, None)
+            self._leave_handshakes(request)
+            self._threads.discard(thread)
 
-    def _enter(self, visitor: Visitor) -> None:
-        """From a visitor to a client."""
-        with self._lock:
-            if self._visitors.pop(visitor.name, None) is None:
-                raise Refused(503, "too many connections wait to say what they want")
-            if len(self._clients) >= self._max_clients:
-                raise Refused(503, f"{self._max_clients} clients are connected already")
-            self._clients[visitor.name] = None
+    def _leave_handshakes(self, request: HttpRequest) -> None:
+        """Free the request's place, if it has one. The lock must be held."""
+        assert self._lock.locked()
+        if self._handshakes.pop(request.name, None) is not None:
+            self._handshake_ended.notify_all()
 
-    def _serve(self, visitor: Visitor, trusted: bool, rest: bytes) -> None:
-        client = Client(visitor.name, self._log, self._backend, self.status, trusted, Subscription(self._log))
-        connection = Connection(visitor.sock, client, self._config.limits, self._stopping, self._tell_demand)
+    def _admit(self, request: HttpRequest) -> None:
+        """Its handshake is over. Refused where it was given up for a newer one a moment before. Needs the lock."""
+        assert self._lock.locked()
+        if request.evicted:
+            raise Refused(503, TOO_MANY_HANDSHAKES)
+        self._leave_handshakes(request)
+
+    def _begin_response(self, request: HttpRequest) -> None:
         with self._lock:
-            self._clients[visitor.name] = connection
+            if len(self._responses) >= self._capacity.responses:
+                raise Refused(503, f"{self._capacity.responses} responses are being sent already")
+            self._admit(request)
+            self._responses[request.name] = request
+
+    def _enter(self, request: HttpRequest) -> None:
+        with self._lock:
+            if len(self._clients) >= self._capacity.clients:
+                raise Refused(503, f"{self._capacity.clients} clients are connected already")
+            self._admit(request)
+            self._clients[request.name] = None
+
+    def _run_client(self, request: HttpRequest, trusted: bool, rest: bytes) -> None:
+        client = Client(request.name, self._log, self._session, self.status, trusted, Subscription(self._log))
+        connection = Connection(request.sock, client, self._config.limits, self._stopping, self._tell_demand)
+        with self._lock:
+            self._clients[request.name] = connection
         connection.run(rest)
 
-    def _page(self, visitor: Visitor, request: Request, trusted: bool) -> pages.Page:
-        return pages.page(request, Asker(visitor.name, self._log, self._backend, self.status, trusted))
+    def _page(self, request: HttpRequest, wanted: Request, trusted: bool) -> pages.Page:
+        if wanted.path == proof.PATH:
+            return pages.proof_page(wanted, self._config.token, request.sock.getsockname()[1])
+        return pages.page(wanted, Asker(request.name, self._log, self._session, self.status, trusted))
 
     def _tell_demand(self) -> None:
-        """Tell the session what is asked for, if that changed. One thread tells at a time, and ends with the newest."""
+        """Tell the session what is subscribed to, if that changed. One thread tells at a time, and ends with the newest."""
         while True:
             with self._lock:
                 types = [client.types for client in self._clients.values() if client is not None]
@@ -241,26 +298,18 @@ class Server:
                     return
                 self._demand_told, self._demand_telling = demand, True
             try:
-                self._backend.demand(demand)
+                self._session.demand(demand)
             finally:
                 with self._lock:
                     self._demand_telling = False
 
 
-def _bounds(config: Config) -> tuple[int, int]:
-    """How many clients and how many visitors; fewer than configured where there are few descriptors."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    clients, visitors = config.limits.clients, config.limits.handshakes
-    if limit == resource.RLIM_INFINITY:
-        return clients, visitors
-    room = max(limit - RESERVED, 0) // 2  # each may have a file open besides: a page, or /proc for the status
-    return min(clients, max(room * 3 // 4, 1)), min(visitors, max(room // 4, 1))
-
-
-def _share_heaps() -> None:
-    """Threads of clients that come and go leave their heaps half empty.
-
-    Measured with 20 of them coming and going, 200 events/s: 3 to 5 MiB more every 10 minutes; with two heaps, none.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, HEAPS)
+def _turn_away(sock: socket.socket) -> None:
+    """Send a 503 if that needs no waiting, and close."""
+    page = pages.refusal(Refused(503, "too many connections"))
+    try:
+        sock.setblocking(False)
+        sock.send(page.head() + b"".join(page.body))
+    except OSError:
+        pass
+    sock.close()

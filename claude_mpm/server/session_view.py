@@ -24,7 +24,7 @@ class Control(Protocol):
 
 
 @dataclass(frozen=True)
-class Backend:
+class SessionView:
     """Called from any client's sender thread, several at a time; none may block for long.
 
     status: the data of system.status but for `connected_clients`, which the server adds.

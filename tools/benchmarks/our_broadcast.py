@@ -16,7 +16,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Backend
+from claude_mpm.server.session_view import SessionView
 
 CLIENTS = 2000
 JOIN_TIME = 30.0  # seconds
@@ -24,7 +24,7 @@ JOIN_TIME = 30.0  # seconds
 
 def main() -> None:
     pad, log = "x" * int(sys.argv[1]), Log("bench")
-    backend = Backend(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
+    backend = SessionView(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
     sockets = bind(None, 0)
     server = Server(sockets, log, Config(limits=Limits(clients=CLIENTS, handshakes=CLIENTS)), backend)
     server.start()

@@ -1,0 +1,109 @@
+"""Which user is at the other end of a loopback connection, from /proc/net/tcp and tcp6 (Linux, proc_pid_net(5))."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+from claude_mpm.errors import Refused
+
+PROC_NET = Path("/proc/net")
+ROOT = 0
+READS = 2  # the table is read page by page, so a row may be skipped while others disappear
+_UID_FIELD = 6  # local, remote, state, queues, timer, retransmits, uid
+
+log = logging.getLogger(__name__)
+
+
+class PeerCheck:
+    """Admits processes of our own user and of root. One per server; check() may be called from any thread."""
+
+    def __init__(self, proc_net: Path = PROC_NET) -> None:
+        self._proc_net = proc_net
+        self._allowed = {ROOT, os.getuid(), os.geteuid()}
+        self._told = False  # said once that users cannot be told apart here
+
+    def check(self, sock: socket.socket) -> None:
+        """Return if the peer may use the server. Reads the system's whole table of TCP connections.
+
+        A peer whose user is unknown is admitted: systems other than Linux have no such table, and a peer in another
+        network namespace (a forwarded port of a container) is not in ours.
+
+        Raises:
+            Refused: 403, the peer is a process of another user.
+            OSError: the peer is gone.
+        """
+        uid = self._uid(sock.getpeername(), sock.getsockname())
+        if uid is None and not self._told:
+            self._told = True
+            log.info("the user of a client is unknown here; every local client without a token is admitted")
+        if uid is not None and uid not in self._allowed:
+            raise Refused(403, "this server belongs to another user; it needs a token (--websocket-token) to share it")
+
+    def _uid(self, peer: tuple[str, int], ours: tuple[str, int]) -> int | None:
+        pairs = table_pairs(peer[0], peer[1], ours[0], ours[1])
+        for _ in range(READS):
+            for name, pair in pairs:
+                try:
+                    table = (self._proc_net / name).read_bytes()
+                except OSError:
+                    continue
+                uid = owner(table, pair)
+                if uid is not None:
+                    return uid
+        return None
+
+
+def table_pairs(
+    peer_host: str, peer_port: int, our_host: str, our_port: int, byteorder: str = sys.byteorder
+) -> list[tuple[str, bytes]]:
+    """Where the peer's socket may be listed: the name of the table, and the addresses as they stand in its row.
+
+    An IPv4 connection may have been made by an IPv6 socket, whose row has the mapped form (::ffff:127.0.0.1).
+    """
+    peer, ours = _address(peer_host), _address(our_host)
+    hosts = [("tcp" if peer.version == 4 else "tcp6", peer, ours)]
+    if peer.version == 4 and ours.version == 4:
+        hosts.append(("tcp6", _mapped(peer), _mapped(ours)))
+    return [
+        (name, b"%b:%04X %b:%04X" % (_hex(local, byteorder), peer_port, _hex(remote, byteorder), our_port))
+        for name, local, remote in hosts
+    ]
+
+
+def owner(table: bytes, pair: bytes) -> int | None:
+    """The uid in the row with these addresses; None where there is none.
+
+    A socket that its process has closed is listed as root's, or not at all; nobody reads the answer to it.
+    """
+    start = table.find(b" " + pair + b" ")
+    if start < 0:
+        return None
+    fields = table[start:].split(b"\n", 1)[0].split()
+    try:
+        return int(fields[_UID_FIELD])
+    except (IndexError, ValueError):
+        return None
+
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def _address(host: str) -> _Address:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _mapped(address: _Address) -> _Address:
+    return ipaddress.IPv6Address(f"::ffff:{address}")
+
+
+def _hex(address: _Address, byteorder: str) -> bytes:
+    """The kernel prints each 32-bit word of an address as a number of the machine's own byte order."""
+    packed = address.packed
+    words = [packed[start : start + 4] for start in range(0, len(packed), 4)]
+    return b"".join(word if byteorder == "big" else word[::-1] for word in words).hex().upper().encode()
