@@ -12,7 +12,7 @@ from pathlib import Path
 
 from claude_mpm.cli.options import command_parser
 from claude_mpm.errors import ClaudeMpmError
-from claude_mpm.launch.command import Command, build
+from claude_mpm.launch.command import SETTINGS_SINCE, Command, build
 
 VERSION_TIME = 15.0  # seconds; a node-based claude needs one, on a cold disk several
 INOTIFY = Path("/proc/sys/fs/inotify")
@@ -84,11 +84,14 @@ def version_of(command: Command) -> tuple[Version | None, str]:
 
 def sources(version: Version, environ: Mapping[str, str]) -> list[Finding]:
     """What a version records (docs/claude-code.md has the table). Pure."""
-    session_file = version >= (2, 1)
+    session_file, hooks = version >= (2, 1), version >= SETTINGS_SINCE
     todo_tools = environ.get("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1") not in ("0", "false")
     return [
         Finding("transcript", True, "messages, tools, usage, agents" + ("" if version >= (2,) else "; an agent's own lines come at its end")),
-        Finding("hooks", True, "permission dialogs, session changes, agents' ends"),
+        Finding(
+            "hooks", hooks, "permission dialogs, session changes, agents' ends" if hooks else "this version does not know --settings",
+            None if hooks else "update claude to see permission dialogs",
+        ),
         Finding(
             "session file", session_file, "idle, busy, waiting at any moment" if session_file else "not written by this version",
             None if session_file else "an interrupt by Esc is seen from the transcript; update claude for more",
