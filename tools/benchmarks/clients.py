@@ -152,7 +152,9 @@ def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
     print("ready", flush=True)
     begun, received, last = time.process_time(), 0, time.monotonic()
     next_pong, lost = last + PONG_INTERVAL, 0
-    while not events or (sum(each.frames for each in readers.values()) < events * count and _recent(last, received)):
+    while not events or sum(each.frames for each in readers.values()) < events * count:
+        if events and received and time.monotonic() - last > SILENCE:
+            break
         ready = [number for number, _ in poll.poll(0.5)]
         if 0 in ready and not os.read(0, 4096):
             break
@@ -174,10 +176,6 @@ def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
         "cpu": time.process_time() - begun,
         "delays": sorted(delay for each in readers.values() for delay in each.delays),
     }
-
-
-def _recent(last: float, received: int) -> bool:
-    return not received or time.monotonic() - last < SILENCE
 
 
 def _drain(poll: select.epoll, readers: dict[int, Reader]) -> None:
@@ -281,28 +279,23 @@ def _input_ended() -> bool:
     return bool(select.select([0], [], [], 0)[0]) and not os.read(0, 4096)
 
 
-def main() -> int:
+def main() -> None:
     kind, count, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     events = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if kind == "coming":
-        seen = come_and_go(count, port)
-    elif kind == "stalled":
-        seen = stall(count, port)
-    elif kind == "history":
-        seen = ask_for_history(port)
-    elif kind == "reconnecting":
-        seen = reconnect(port)
-    else:
-        seen = read(kind, count, port, events)
-    print(json.dumps(seen), flush=True)
-    return 0
+    run = {
+        "coming": lambda: come_and_go(count, port),
+        "stalled": lambda: stall(count, port),
+        "history": lambda: ask_for_history(port),
+        "reconnecting": lambda: reconnect(port),
+    }.get(kind, lambda: read(kind, count, port, events))
+    print(json.dumps(run()), flush=True)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except OSError as error:
         sys.stderr.write(f"clients.py {' '.join(sys.argv[1:])}: {error}\n")
         sys.exit(1)
