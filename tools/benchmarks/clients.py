@@ -25,6 +25,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 CHUNK = 1 << 18  # bytes a reader takes at once; big, so that the kernel is asked seldom
@@ -189,10 +191,8 @@ def _drain(poll: select.epoll, readers: dict[int, Reader]) -> None:
 
 def _send_pongs(readers: dict[int, Reader]) -> None:
     for each in readers.values():
-        try:
+        with suppress(OSError):  # its end is noticed when it is read
             each.sock.sendall(PONG)
-        except OSError:
-            pass  # its end is noticed when it is read
 
 
 def come_and_go(count: int, port: int) -> dict[str, Any]:
@@ -280,17 +280,16 @@ def _input_ended() -> bool:
 
 
 def main() -> None:
-    kind, count, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    events = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+    kind, (count, port, events) = sys.argv[1], map(int, [*sys.argv[2:], "0"][:3])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run = {
+    runs: dict[str, Callable[[], dict[str, Any]]] = {
         "coming": lambda: come_and_go(count, port),
         "stalled": lambda: stall(count, port),
         "history": lambda: ask_for_history(port),
         "reconnecting": lambda: reconnect(port),
-    }.get(kind, lambda: read(kind, count, port, events))
-    print(json.dumps(run()), flush=True)
+    }
+    print(json.dumps(runs.get(kind, lambda: read(kind, count, port, events))()), flush=True)
 
 
 if __name__ == "__main__":
