@@ -73,7 +73,7 @@ EVENTS: list[tuple[Event, str]] = [
             "q-1", "withdrawn", origin=Origin("monitor"), question={"tool": "Bash", "input": {"command": "ls"}},
             decision="deny", client="client-2", reason="it was answered in the terminal",
         ),
-        'withdrawn  q-1  Bash {"command": "ls"}  deny  by client-2  it was answered in the terminal',
+        "withdrawn  q-1  Bash ls  deny  by client-2  it was answered in the terminal",
     ),
 ]  # fmt: skip
 STATUS = {

@@ -20,6 +20,7 @@ Source = Literal[
     "process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"
 ]
 QuestionState = Literal["asked", "delivered", "applied", "withdrawn"]
+QUESTION_OVER: frozenset[QuestionState] = frozenset({"applied", "withdrawn"})
 Decision = Literal["allow", "allow_session", "deny"]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 

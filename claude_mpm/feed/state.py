@@ -83,7 +83,7 @@ class State:
     def _question_changed(self, event: Event) -> None:
         request_id, state = event.data["request_id"], event.data["state"]
         if state in ("asked", "delivered"):
-            self._questions[request_id] = self._questions.get(request_id, {}) | event.data
+            self._questions[request_id] = {**self._questions.get(request_id, {}), **event.data}
         else:
             self._questions.pop(request_id, None)
 

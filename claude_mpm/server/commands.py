@@ -77,6 +77,13 @@ class _Params:
             raise ProtocolError("invalid_params", f"{name} must be a non-empty string")
         return value
 
+    def optional_text(self, name: str) -> str | None:
+        return None if self.value(name) is None else self.text(name)
+
+    def value(self, name: str) -> Any:
+        """Any JSON value; None where there is none."""
+        return self._values.get(name)
+
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
     """A message without a number, as JSON. `fields` are further members beside `data`."""
@@ -111,7 +118,7 @@ def answer(client: Client, text: bytes) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
+        run = _runs(client.backend).get(command)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
         if message.get("instance_id") not in (None, client.log.instance_id):
@@ -219,6 +226,27 @@ def _control(
     return run
 
 
+def _answer(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Answer one of Claude's questions. The desk records it in the log: only it knows which answer came first."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "answering Claude needs the token")
+    assert client.backend.answers is not None
+    client.backend.answers.answer(
+        params.text("request"),
+        params.text("decision"),
+        params.optional_text("message"),
+        params.value("answers"),
+        client.name,
+    )
+    return reply("done", {"command": "answer"}, **fields)
+
+
+def _runs(session: SessionView) -> Mapping[str, _Run]:
+    """The commands there are in this session."""
+    control = CONTROL if session.control is not None else {}
+    return COMMANDS | control | (ANSWERS if session.answers is not None else {})
+
+
 COMMANDS: dict[str, _Run] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
@@ -239,3 +267,4 @@ CONTROL: dict[str, _Run] = {
         lambda cols, rows: {"cols": cols, "rows": rows},
     ),
 }
+ANSWERS: dict[str, _Run] = {"answer": _answer}

@@ -74,6 +74,11 @@ class Connection:
         self._next_ping = self._heard + limits.ping_interval
         self._give_up_at: float | None = None  # nobody waits for the peer after this
 
+    @property
+    def trusted(self) -> bool:
+        """Whether this client gave the token. Any thread."""
+        return self._client.trusted
+
     # --- the receiver thread ---
 
     def run(self, rest: bytes) -> None:

@@ -23,6 +23,12 @@ class Control(Protocol):
     def resize(self, cols: int, rows: int) -> None: ...
 
 
+class Answers(Protocol):
+    """Where a client with the right to answers Claude's questions. Raises ProtocolError; does not block."""
+
+    def answer(self, request_id: str, decision: str, message: str | None, answers: object, client: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class SessionView:
     """Called from any client's sender thread, several at a time; none may block for long.
@@ -30,6 +36,8 @@ class SessionView:
     status: the data of system.status but for `connected_clients`, which the server adds.
     instances: instance_info of every live instance of this user.
     screen: the data of claude.screen; None where there is no picture.
+    control: what clients with the token may do to Claude; None where they may not, or cannot.
+    answers: where they answer its questions; None where they may not.
     demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
     """
 
@@ -38,3 +46,4 @@ class SessionView:
     screen: Callable[[], Mapping[str, Any] | None]
     demand: Callable[[frozenset[str]], None]
     control: Control | None = None
+    answers: Answers | None = None
