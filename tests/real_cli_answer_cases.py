@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -137,16 +138,22 @@ def session(world: World, prompt: str, *args: str, options: tuple[str, ...] = CO
             yield Session(world, terminal, watcher, client)
 
 
-def hooks_of(pid: int) -> list[int]:
+def waiting_hooks(world: World) -> list[int]:
     """Processes that wait for an answer, wherever they have been moved to."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if b"answer_hook.py" in (path / "cmdline").read_bytes():
+            command = (path / "cmdline").read_bytes()
+            if b"answer_hook.py" in command and str(world.home).encode() in command:
                 found.append(int(path.name))
         except OSError:
             continue
     return found
+
+
+def require_answers(world: World) -> None:
+    if world.version.startswith("1."):
+        pytest.skip("has no PermissionRequest hook")
 
 
 def claude_pid(watcher: Watcher) -> int:
@@ -157,8 +164,7 @@ def claude_pid(watcher: Watcher) -> int:
 
 
 def test_allow_from_a_client_runs_the_tool(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
         assert (question["tool"], question["kind"]) == ("Bash", "permission")
@@ -166,18 +172,17 @@ def test_allow_from_a_client_runs_the_tool(world: World) -> None:
         clicked = time.monotonic()
         here.answer(question, "allow")
         wait_until(here.file.exists, "the tool has run", SLOW)
-        print(f"MEASURED {world.version} click to the tool's effect: {time.monotonic() - clicked:.3f} s")
+        print(f"claude {world.version}: from the answer to the tool's effect {time.monotonic() - clicked:.3f} s")
         here.wait_text("PERMISSION-MARKER")
         here.wait_state(question, "applied")
         assert here.states(question) == ["asked", "delivered", "applied"]
         here.wait_activity("idle")
-        assert hooks_of(0) == []
+        assert waiting_hooks(world) == []
         assert leave(here.terminal) == 0
 
 
 def test_deny_with_a_message_reaches_the_model(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
         here.answer(question, "deny", message="WORD-TO-CLAUDE")
@@ -191,8 +196,7 @@ def test_deny_with_a_message_reaches_the_model(world: World) -> None:
 
 
 def test_allow_for_the_session_asks_no_second_time_and_writes_no_file(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:twice]] go") as here:
         question = here.wait_question()
         assert question["grants"]
@@ -207,8 +211,7 @@ def test_allow_for_the_session_asks_no_second_time_and_writes_no_file(world: Wor
 
 
 def test_the_users_own_answer_withdraws_the_question(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
         here.terminal.wait_quiet(2.0, SLOW)
@@ -219,21 +222,20 @@ def test_the_users_own_answer_withdraws_the_question(world: World) -> None:
         with pytest.raises(ProtocolError) as refused:
             here.answer(question, "deny")
         assert refused.value.code == "expired"
-        wait_until(lambda: hooks_of(0) == [], "the hook is gone", SLOW)
+        wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
         assert here.file.exists()
         here.wait_activity("idle")
         assert leave(here.terminal) == 0
 
 
 def test_esc_withdraws_the_question(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
         here.terminal.wait_quiet(2.0, SLOW)
         here.terminal.write(b"\x1b")
         here.wait_state(question, "withdrawn")
-        wait_until(lambda: hooks_of(0) == [], "the hook is gone", SLOW)
+        wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
         here.wait_activity("idle")
         assert not here.file.exists()
         assert leave(here.terminal) == 0
@@ -243,8 +245,7 @@ def test_esc_withdraws_the_question(world: World) -> None:
 
 
 def test_a_question_with_two_parts_is_answered_as_a_form(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:ask]] go") as here:
         question = here.wait_question()
         assert (question["kind"], question["decisions"]) == ("question", ["allow", "deny"])
@@ -261,8 +262,7 @@ def test_a_question_with_two_parts_is_answered_as_a_form(world: World) -> None:
 
 
 def test_an_approved_plan_leaves_plan_mode(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:plan]] go", "--permission-mode", "plan") as here:
         question = here.wait_question()
         assert (question["tool"], question["decisions"]) == ("ExitPlanMode", ["allow", "deny"])
@@ -283,8 +283,7 @@ def test_an_approved_plan_leaves_plan_mode(world: World) -> None:
 
 
 def test_an_agents_question_is_answered(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:agent]] go") as here:
         question = here.wait_question()
         assert ("agent_id" in question, "expires_at" in question) == (
@@ -323,11 +322,9 @@ def test_an_agents_dialog_appears_after_20_seconds_at_most(world: World) -> None
 def test_a_killed_monitor_leaves_the_dialog_and_the_keyboard_answers_it(world: World) -> None:
     with session(world, "[[MAIN:permission]] go") as here:
         here.wait_question()
-        monitors = _monitors(here)
-        assert hooks_of(0)
-        for pid in monitors:
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: hooks_of(0) == [], "the hook is gone", SLOW)
+        assert waiting_hooks(world) != []
+        os.kill(_monitor(world), signal.SIGKILL)
+        wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
         here.terminal.wait_quiet(2.0, SLOW)
         assert not here.file.exists()
         here.terminal.write(b"\r")
@@ -336,35 +333,24 @@ def test_a_killed_monitor_leaves_the_dialog_and_the_keyboard_answers_it(world: W
         leave(here.terminal)
 
 
-def _monitors(here: Session) -> list[int]:
-    """Who holds the listening end of the socket in the spool."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if b"claude_mpm" in (path / "cmdline").read_bytes() and (path / "task").exists():
-                names = {(task / "comm").read_text().strip() for task in (path / "task").iterdir()}
-                if len(list((path / "task").iterdir())) > 4 or "answer-desk" in names:
-                    found.append(int(path.name))
-        except OSError:
-            continue
-    assert found
-    return found
+def _monitor(world: World) -> int:
+    """The process that reads the spool."""
+    (owner,) = (world.home / ".claude-mpm/spool").glob("run-*/owner.json")
+    return int(json.loads(owner.read_text())["process"][0])
 
 
 def test_a_killed_claude_leaves_no_hook_behind(world: World) -> None:
-    if world.version.startswith("1."):
-        pytest.skip("has no PermissionRequest")
+    require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         here.wait_question()
-        (hook,) = hooks_of(0)
-        for pid in _monitors(here):
-            os.kill(pid, signal.SIGSTOP)  # so that only the hook itself can notice
+        (hook,) = waiting_hooks(world)
+        monitor = _monitor(world)
+        os.kill(monitor, signal.SIGSTOP)  # so that only the hook itself can notice
         try:
             os.kill(claude_pid(here.watcher), signal.SIGKILL)
             wait_until(lambda: not is_running(hook), "the hook has noticed", SLOW)
         finally:
-            for pid in _monitors(here):
-                os.kill(pid, signal.SIGCONT)
+            os.kill(monitor, signal.SIGCONT)
         here.terminal.wait(SLOW)
 
 
@@ -376,4 +362,4 @@ def test_without_control_the_dialog_says_why_it_cannot_be_answered(world: World)
         here.wait_activity("waiting")
         waiting = here.watcher.all("claude.status")[-1]["waiting_for"]
         assert waiting["answerable"] is False and "--websocket-control" in waiting["reason"]
-        assert hooks_of(0) == [] and here.watcher.all("claude.question") == []
+        assert waiting_hooks(world) == [] and here.watcher.all("claude.question") == []

@@ -339,8 +339,9 @@ def test_a_hook_whose_claude_has_died_leaves(scene: Scene) -> None:
 def test_a_hook_on_a_socket_notices_the_death_too(scene: Scene) -> None:
     """Node gives its children socket pairs instead of pipes."""
     ours, theirs = socket.socketpair()
-    command = hook_settings(scene.spool, (2, 1, 330), answers=True)["PermissionRequest"][0]["hooks"][1]["command"]
-    with ours, subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=theirs) as process:
+    (group,) = hook_settings(scene.spool, (2, 1, 330), answers=True)["PermissionRequest"]
+    command = str(group["hooks"][1]["command"])
+    with ours, subprocess.Popen(["sh", "-c", command], stdin=subprocess.PIPE, stdout=theirs.fileno()) as process:
         theirs.close()
         assert process.stdin is not None
         process.stdin.write(json.dumps(BASH).encode())

@@ -14,6 +14,7 @@ EPILOG = """\
 commands:
   instances            what runs on this machine, a line each (--json)
   watch [PORT]         print events as they come (claude-mpm watch --help)
+  answer [PORT]        list what Claude asks, or answer it: allow, deny (needs --websocket-control)
   attach PID           watch a claude that already runs
   monitor [PORT]       open the monitor page of what runs
   doctor               what can be seen of this claude, and what to do about the rest
@@ -43,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--websocket", action="store_true", help="serve the WebSocket API and the monitor page")
     add_server_args(group)
     group.add_argument(
-        "--websocket-control", action="store_true", help="let clients with the token type, interrupt and stop"
+        "--websocket-control",
+        action="store_true",
+        help="let clients with the token answer Claude, type, interrupt and stop",
     )
     own.add_argument("--version", action="version", version=f"claude-mpm {__version__}")
     return own
