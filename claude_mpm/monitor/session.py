@@ -17,6 +17,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.answer_desk import AnswerDesk
+from claude_mpm.monitor.prompts import Keyboard, Prompts
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
@@ -45,6 +46,7 @@ class Session:
         info: `instance_info` of the protocol.
         sockets: listening, of both loopback families; the session closes them.
         control: what clients with the right to may do to Claude.
+        keyboard: by which their prompts are entered.
         notice: shows the user one sentence.
     """
 
@@ -57,6 +59,7 @@ class Session:
         *,
         start_reason: StartReason = "startup",
         control: Control | None = None,
+        keyboard: Keyboard | None = None,
         notice: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.info = info
@@ -74,7 +77,9 @@ class Session:
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
+        self._watcher: Watcher | None = None
         self._answers = self._make_answers()
+        self._prompts = Prompts(keyboard, self.log.snapshot, self.log.append, self._later) if keyboard else None
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -124,6 +129,7 @@ class Session:
             demand=self._demand,
             control=self._control,
             answers=self._answers,
+            prompts=self._prompts,
         )
         self._server = server = Server(self._sockets, self.log, self._config, view)
         server.start()
@@ -143,7 +149,7 @@ class Session:
         self._parts.callback(screen.stop)
 
     def _start_sources(self) -> None:
-        watcher = Watcher(lambda sentence: self.warn(sentence, "watcher"))
+        self._watcher = watcher = Watcher(lambda sentence: self.warn(sentence, "watcher"))
         self._sources = sources = ClaudeSources(
             watcher,
             self._run.config_dir,
@@ -260,6 +266,11 @@ class Session:
         self.log.append(event)
         if event.type == ev.CLAUDE_QUESTION and self._answers is not None and event.data["state"] in ev.QUESTION_OVER:
             self._answers.settle(event.data["request_id"])
+        if self._prompts is not None and _is_prompt(event):
+            self._prompts.recorded(event.time)
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> bool:
+        return self._watcher is not None and self._watcher.post_after(seconds, work)
 
     def _may_be_answered(self) -> bool:
         return self._server is not None and self._server.has_trusted_client()
@@ -267,3 +278,8 @@ class Session:
     def _new_session(self, session_id: str, reason: StartReason, at: float) -> Event:
         """Claude moved on to another session in the same process."""
         return ev.session_start(session_id, self.info, self._config.launch_method, at, reason=reason, source="hook")
+
+
+def _is_prompt(event: Event) -> bool:
+    """Whether the user, or a client in the user's place, has entered a prompt."""
+    return event.type == ev.CLAUDE_MESSAGE and event.data["role"] == "user" and "agent_id" not in event.data

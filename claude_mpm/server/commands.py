@@ -241,10 +241,25 @@ def _answer(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
     return reply("done", {"command": "answer"}, **fields)
 
 
+def _send_prompt(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Enter a prompt. It is recorded in the log once it is known that it may be entered."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "entering a prompt needs the token")
+    assert client.backend.prompts is not None
+    try:
+        client.backend.prompts.send_prompt(params.text("text"), client.name)
+    except ProtocolError:
+        raise
+    except ClaudeMpmError as error:
+        raise ProtocolError("unavailable", f"Claude did not accept it: {error}") from None
+    return reply("done", {"command": "send_prompt"}, **fields)
+
+
 def _runs(session: SessionView) -> Mapping[str, _Run]:
     """The commands there are in this session."""
     control = CONTROL if session.control is not None else {}
-    return COMMANDS | control | (ANSWERS if session.answers is not None else {})
+    answers = ANSWERS if session.answers is not None else {}
+    return COMMANDS | control | answers | (PROMPTS if session.prompts is not None else {})
 
 
 COMMANDS: dict[str, _Run] = {
@@ -268,3 +283,4 @@ CONTROL: dict[str, _Run] = {
     ),
 }
 ANSWERS: dict[str, _Run] = {"answer": _answer}
+PROMPTS: dict[str, _Run] = {"send_prompt": _send_prompt}

@@ -29,6 +29,12 @@ class Answers(Protocol):
     def answer(self, request_id: str, decision: str, message: str | None, answers: object, client: str) -> None: ...
 
 
+class Prompts(Protocol):
+    """Where a client with the right to enters prompts. Raises ProtocolError or ClaudeMpmError; does not block."""
+
+    def send_prompt(self, text: str, client: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class SessionView:
     """Called from any client's sender thread, several at a time; none may block for long.
@@ -37,7 +43,7 @@ class SessionView:
     instances: instance_info of every live instance of this user.
     screen: the data of claude.screen; None where there is no picture.
     control: what clients with the token may do to Claude; None where they may not, or cannot.
-    answers: where they answer its questions; None where they may not.
+    answers, prompts: where they answer its questions and enter prompts; None where they may not.
     demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
     """
 
@@ -47,3 +53,4 @@ class SessionView:
     demand: Callable[[frozenset[str]], None]
     control: Control | None = None
     answers: Answers | None = None
+    prompts: Prompts | None = None
