@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from messages_api import MessagesApi
-from real_cli import World, latest_only, leave, say, script, wait_ready
+from real_cli import World, latest_only, leave, say, screen, script, wait_ready
 from support import wait_until
 from terminal import Terminal, is_running
 from watching import SLOW, Json, Watcher
@@ -128,13 +128,16 @@ class Session:
 
 
 @contextmanager
-def session(world: World, prompt: str, *args: str, options: tuple[str, ...] = CONTROL) -> Iterator[Session]:
-    with world.terminal(world.wrapped(*(args or ASKING), options=options)) as terminal:
+def session(
+    world: World, prompt: str | None, *args: str, options: tuple[str, ...] = CONTROL, method: str = "subprocess"
+) -> Iterator[Session]:
+    with world.terminal(world.wrapped(*(args or ASKING), options=options, method=method)) as terminal:
         instance = wait_until(world.registered, "claude-mpm registered", SLOW)
         assert instance is not None
         with Watcher(instance["port"], TOKEN) as watcher, Client(instance["port"], token=TOKEN) as client:
             wait_ready(terminal)
-            say(terminal, prompt)
+            if prompt is not None:
+                say(terminal, prompt)
             yield Session(world, terminal, watcher, client)
 
 
@@ -206,7 +209,8 @@ def test_allow_for_the_session_asks_no_second_time_and_writes_no_file(world: Wor
         assert len(here.watcher.all("claude.question", state="asked")) == 1
         assert len(here.watcher.all("tool.end", tool="Bash", ok=True)) == 2
         assert not list(world.project.glob(".claude/settings*")), "nothing is written"
-        assert not (world.home / ".claude/settings.json").exists()
+        written = [path.read_text() for path in (world.home / ".claude").glob("settings*.json")]  # Claude keeps its own
+        assert [text for text in written if "permissions" in text or "python3" in text] == []
         assert leave(here.terminal) == 0
 
 
@@ -214,7 +218,7 @@ def test_the_users_own_answer_withdraws_the_question(world: World) -> None:
     require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
-        here.terminal.wait_quiet(2.0, SLOW)
+        here.terminal.wait_quiet(0.5, SLOW)
         here.terminal.write(b"\r")  # "1. Yes"
         here.wait_text("PERMISSION-MARKER")
         withdrawn = here.wait_state(question, "withdrawn")
@@ -232,7 +236,7 @@ def test_esc_withdraws_the_question(world: World) -> None:
     require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
-        here.terminal.wait_quiet(2.0, SLOW)
+        here.terminal.wait_quiet(0.5, SLOW)
         here.terminal.write(b"\x1b")
         here.wait_state(question, "withdrawn")
         wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
@@ -309,7 +313,7 @@ def test_an_agents_dialog_appears_after_20_seconds_at_most(world: World) -> None
             lambda: (here.watcher.all("claude.status")[-1].get("waiting_for") or {}).get("answerable") is False
         )
         here.terminal.wait_for(lambda: b"made-by-claude" in here.terminal.output, SLOW)
-        here.terminal.wait_quiet(2.0, SLOW)
+        here.terminal.wait_quiet(0.5, SLOW)
         here.terminal.write(b"\r")
         wait_until(here.file.exists, "the keyboard answers", SLOW)
         here.wait_activity("idle")
@@ -325,7 +329,7 @@ def test_a_killed_monitor_leaves_the_dialog_and_the_keyboard_answers_it(world: W
         assert waiting_hooks(world) != []
         os.kill(_monitor(world), signal.SIGKILL)
         wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
-        here.terminal.wait_quiet(2.0, SLOW)
+        here.terminal.wait_quiet(0.5, SLOW)
         assert not here.file.exists()
         here.terminal.write(b"\r")
         wait_until(here.file.exists, "the keyboard answers", SLOW)
@@ -351,6 +355,39 @@ def test_a_killed_claude_leaves_no_hook_behind(world: World) -> None:
             wait_until(lambda: not is_running(hook), "the hook has noticed", SLOW)
         finally:
             os.kill(monitor, signal.SIGCONT)
+        here.terminal.wait(SLOW)
+
+
+@latest_only
+def test_a_claude_that_we_became_is_answered_too(world: World) -> None:
+    with session(world, "[[MAIN:permission]] go", method="exec") as here:
+        question = here.wait_question()
+        here.answer(question, "allow")
+        here.wait_text("PERMISSION-MARKER")
+        here.wait_state(question, "applied")
+        assert here.file.exists()
+        here.wait_activity("idle")
+        assert leave(here.terminal) == 0
+
+
+# --- prompts ---
+
+
+def test_a_clients_prompt_is_entered_but_never_merged_with_a_draft(world: World) -> None:
+    with session(world, None) as here:
+        here.wait_activity("idle")
+        here.client.request("send_prompt", text="[[MAIN:hello]] go\nSECOND-LINE")
+        here.wait_text("HELLO-MARKER")
+        (prompt,) = here.watcher.all("claude.message", role="user")
+        assert prompt["text"] == "[[MAIN:hello]] go\nSECOND-LINE"
+        here.wait_activity("idle")
+        here.terminal.wait_quiet(0.5, SLOW)
+        here.terminal.write(b"a draft")
+        here.terminal.wait_for(lambda: "a draft" in screen(here.terminal.output), SLOW)
+        with pytest.raises(ProtocolError) as refused:
+            here.client.request("send_prompt", text="[[MAIN:bash]] go")
+        assert refused.value.code == "busy"
+        here.terminal.signal(signal.SIGTERM)
         here.terminal.wait(SLOW)
 
 
