@@ -50,7 +50,12 @@ ASK = {
     "input": {
         "questions": [
             {"question": "Which color?", "header": "Color", "options": [{"label": "Red"}, {"label": "Blue"}]},
-            {"question": "Which sizes?", "header": "Sizes", "multiSelect": True, "options": [{"label": "S"}, {"label": "M"}]},
+            {
+                "question": "Which sizes?",
+                "header": "Sizes",
+                "multiSelect": True,
+                "options": [{"label": "S"}, {"label": "M"}],
+            },
         ]
     },
 }
@@ -170,7 +175,10 @@ def test_own_words_replace_the_choice(page: Page) -> None:
 def test_a_plan_is_shown_as_markdown_with_its_two_answers(page: Page) -> None:
     show(page, PLAN)
     assert page.count(".answer-plan li") == 1
-    assert page.text("[data-decision=allow]") == "Approve the plan" and page.text("[data-decision=deny]") == "Keep planning"
+    assert (
+        page.text("[data-decision=allow]") == "Approve the plan"
+        and page.text("[data-decision=deny]") == "Keep planning"
+    )
 
 
 def test_a_refused_answer_says_why_and_can_be_given_again(page: Page) -> None:
@@ -185,7 +193,10 @@ def test_what_becomes_of_the_answer_is_told(page: Page) -> None:
     show(page, BASH)
     for data, words in (
         ({"state": "delivered", "decision": "allow", "client": "client-3"}, "Claude has the answer. (Allow, client-3)"),
-        ({"state": "applied", "decision": "allow", "client": "client-3"}, "Claude acts on the answer. (Allow, client-3)"),
+        (
+            {"state": "applied", "decision": "allow", "client": "client-3"},
+            "Claude acts on the answer. (Allow, client-3)",
+        ),
         ({"state": "withdrawn", "reason": "out of time"}, "Not answered here: out of time"),
     ):
         page.js("window.tell(arguments[0])", data)

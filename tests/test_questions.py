@@ -182,6 +182,18 @@ def test_a_hook_that_ends_leaves_the_dialog_to_the_terminal(told: Told) -> None:
     assert "request_id" not in waiting_for and waiting_for["input"] == COMMAND
 
 
+def test_a_record_from_just_before_the_hooks_end_still_counts(told: Told) -> None:
+    """After Esc, Claude notes that it is idle and then ends the hook; we may hear of the hook first."""
+    told.starts()
+    told.asked()
+    idle = obs.Busy(MAIN, told.now + 0.5, "idle")
+    told.now += 1
+    told.see(obs.HookEnded(Who(), told.now, "q-1", "taken back"))
+    assert told.waiting_for["answerable"] is False
+    told.see(idle, "session_file")
+    assert told.status["activity"] == "idle"
+
+
 def test_a_hook_that_never_opened_a_question_says_why(told: Told) -> None:
     told.starts()
     told.dialog()

@@ -120,8 +120,10 @@ class Activity:
 
     def _show(self, question: OpenQuestion, origin: Origin) -> list[Event]:
         waiting_for = {**question.data, "request_id": question.request_id, "answerable": True}
-        at = max(origin.moment, self._changed)
-        return self._change("waiting", waiting_for, question.call.name if question.call else None, at, origin)
+        call_name = question.call.name if question.call else None
+        if self.state == "waiting":
+            return self._describe(waiting_for, call_name, origin)
+        return self._change("waiting", waiting_for, call_name, max(origin.moment, self._changed), origin)
 
     def _next_question(self, origin: Origin) -> list[Event]:
         """One question is over: show another one that is open, or go on."""
@@ -133,7 +135,18 @@ class Activity:
     def _say_unanswerable(self, reason: str, origin: Origin) -> list[Event]:
         described = {key: value for key, value in (self._waiting_for or {}).items() if key in _ALWAYS}
         described |= {"answerable": False, "reason": reason}
-        return self._change("waiting", described, self._waiting_call, max(origin.moment, self._changed), origin)
+        return self._describe(described, self._waiting_call, origin)
+
+    def _describe(self, waiting_for: dict[str, Any], call_name: str | None, origin: Origin) -> list[Event]:
+        """Say more of what Claude waits for already.
+
+        This is no change of state: our report may come a moment after Claude has recorded that it goes on, and that
+        record must still count.
+        """
+        if waiting_for == self._waiting_for:
+            return []
+        self._waiting_for, self._waiting_call = waiting_for, call_name
+        return [ev.claude_status("running", origin=origin, activity="waiting", waiting_for=waiting_for)]
 
     # --- what Claude says about itself ---
 
