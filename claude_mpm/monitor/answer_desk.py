@@ -226,7 +226,7 @@ class AnswerDesk:
             with self._lock:
                 hook.question, hook.request_id = question, request_id
                 hook.deadline = time.monotonic() + question.wait - MARGIN
-                hook.outgoing = b"%d\n" % question.wait
+                hook.outgoing = b"%.2f\n" % (question.wait - MARGIN / 2)
                 self._open[request_id] = hook
             self._reports.asked(request_id, data, now)
 
