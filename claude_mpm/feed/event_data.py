@@ -125,7 +125,7 @@ class SessionStart(TypedDict):
     websocket_port: int
     instance_info: InstanceInfo
     start_time: str
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     reason: Literal["startup", "clear", "resume", "compact", "attach"]
 
 
@@ -290,7 +290,7 @@ class _SystemStatus(TypedDict):
 class SystemStatus(_SystemStatus, total=False):
     """`system.status`, which is also the greeting and the reply to `get_status`."""
 
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
     waiting_for: WaitingFor | None
     ended: dict[str, Any] | None
