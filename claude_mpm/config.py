@@ -56,6 +56,7 @@ class Config(NamedTuple):
     claude_args: tuple[str, ...] = ()
     launch_method: Literal["exec", "subprocess"] = "exec"
     websocket: bool = False
+    record: bool = False  # keep the session's events in a file, too
     port: int = DEFAULT_PORT
     port_given: bool = False  # a port the user named is not replaced by another
     host: str | None = None  # None: both loopback families

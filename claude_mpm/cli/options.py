@@ -17,6 +17,7 @@ commands:
   attach PID           watch a claude that already runs
   monitor [PORT]       open the monitor page of what runs
   doctor               what can be seen of this claude, and what to do about the rest
+  export SESSION       write a session to one file: a page, a transcript, JSON Lines or an asciicast
 
 examples:
   claude-mpm --demo --open                     see it without Claude
@@ -44,6 +45,11 @@ def parser() -> argparse.ArgumentParser:
     add_server_args(group)
     group.add_argument(
         "--websocket-control", action="store_true", help="let clients with the token type, interrupt and stop"
+    )
+    group.add_argument(
+        "--record",
+        action="store_true",
+        help="keep every event of this session, its output too, in ~/.claude-mpm/recordings/ (needs --websocket or --demo)",
     )
     own.add_argument("--version", action="version", version=f"claude-mpm {__version__}")
     return own
@@ -142,9 +148,12 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
         claude_args=(*unknown, *items[at + 1 :]),
         launch_method="subprocess" if chosen.demo else chosen.launch_method or "exec",
         websocket=chosen.websocket or chosen.demo,
+        record=chosen.record,
         control=chosen.websocket_control,
         hooks=not chosen.no_hooks,
     )
+    if config.record and not config.websocket:
+        raise UsageError("--record needs --websocket: without it, claude-mpm does not watch the session")
     if config.control and not config.token:
         raise UsageError("--websocket-control needs --websocket-token: only clients that know it may type into Claude")
     return config, chosen.demo

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
@@ -73,6 +74,7 @@ class Session:
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
+        self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -90,6 +92,8 @@ class Session:
             )
         for component, sentence in self._run.troubles:
             self.warn(sentence, component)
+        if self._config.record:
+            self._start_part("recorder", self._start_recorder)
         self._start_part("server", self._start_server)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
@@ -111,6 +115,17 @@ class Session:
             log.exception("%s did not start", name)
             self.log.append(ev.system_error(f"{name} did not start: {error}", name, severity="error"))
             self._notice(f"{name} did not start: {error}")
+
+    def _start_recorder(self) -> None:
+        """The first part to start is the last to stop, so that a recording has everything the others say."""
+        name = self._run.session_id or self.log.instance_id
+        path = recording_path(self._config.state_dir, self._start_time, name)
+        recorder = Recorder(self.log, path, self._run.terminal_size)
+        recorder.start()
+        self._recorder = recorder
+        self._notice(f"this session is recorded in {path}")
+        self._parts.callback(recorder.join, PART_TIME)
+        self._parts.callback(recorder.stop)
 
     def _start_server(self) -> None:
         view = SessionView(
@@ -156,7 +171,9 @@ class Session:
     # --- told by the output reader, in its thread ---
 
     def resized(self, rows: int, cols: int) -> None:
-        """Claude's terminal has this size from what the log holds now on."""
+        """Claude's terminal has this size from the next output on."""
+        if self._recorder is not None:
+            self._recorder.resized(rows, cols)
         if self._screen is not None:
             self._screen.resize(rows, cols)
 
