@@ -42,7 +42,8 @@ test("agents nest under the one that started them, in the order they started", (
 
 test("agents that name each other as parents are drawn once each", () => {
   const agents = new Map([
-    agent("a", 0, { parentAgentId: "b" }), agent("b", 1, { parentAgentId: "a" }), agent("c", 2, { parentAgentId: "c" })]);
+    agent("a", 0, { parentAgentId: "b" }), agent("b", 1, { parentAgentId: "a" }),
+    agent("c", 2, { parentAgentId: "c" })]);
   assert.deepEqual(agentLanes(state({ agents }), END).map((each) => each.key).sort(), ["a", "b", "c"]);
 });
 

@@ -56,7 +56,7 @@ const placed = (element, x) => {
   return element;
 };
 
-/** The task stands on its bar and may run on behind it, as nothing else is in the lane; at the edge when out of sight. */
+/** The task stands on its bar and may run on behind it, as the lane is its own; at the edge when out of sight. */
 function placeTask(element, lane, { width }, xOf, top) {
   const from = xOf(lane.from), to = xOf(lane.to), room = width - from - PADDING;
   const side = to < 0 ? "before" : from > width ? "after" : "on";
