@@ -15,7 +15,7 @@ const DEEPEST = 6; // nesting that is still indented
 const NEAR = 3; // px around the pointer that count as under it
 const HINTS = ["command", "file_path", "notebook_path", "pattern", "query", "url", "skill", "subject", "description"];
 
-/** The number of the colour for a type of agent, always the same for the same name: FNV-1a, its bits mixed once more. */
+/** The number of the colour for a type of agent, always the same for the same name: FNV-1a, its bits mixed again. */
 export function agentHue(type) {
   let hash = 0x811c9dc5;
   for (let i = 0; i < type.length; i++) hash = Math.imul(hash ^ type.charCodeAt(i), 0x01000193) >>> 0;
@@ -85,9 +85,10 @@ function lane(agent, row, depth, end) {
  * A call of an agent that is not known is drawn in the main lane.
  */
 export function rowFinder(state, lanes) {
-  const rows = new Map(lanes.map((each) => [each.agentId, each.row])), delegations = new Set();
-  for (const agent of state.agents.values()) if (agent.toolUseId) delegations.add(agent.toolUseId);
-  return (call) => (delegations.has(call.id) ? null : rows.get(call.agentId ?? "") ?? MAIN);
+  const rows = new Map(), delegations = new Set();
+  for (const { agentId, row } of lanes) if (agentId) rows.set(agentId, row);
+  for (const { toolUseId } of state.agents.values()) if (toolUseId) delegations.add(toolUseId);
+  return (call) => (delegations.has(call.id) ? null : rows.get(call.agentId) ?? MAIN);
 }
 
 /**

@@ -66,6 +66,12 @@ test("calls are marked in the lane of whoever made them, delegations have a lane
   ]);
 });
 
+test("an agent whose id is not known yet takes no calls of the main thread", () => {
+  const agents = new Map([agent("a", 0, { agentId: "" })]), calls = new Map([call("m", 1000, { agentId: "" })]);
+  const session = state({ agents, calls });
+  assert.equal(rowFinder(session, agentLanes(session, END))(calls.get("m")), 0);
+});
+
 test("twenty thousand calls are no more marks than the plot has pixels, and no failure is lost", () => {
   const calls = new Map(Array.from({ length: 20000 }, (_, i) => call(`c${i}`, i / 2, {
     endAt: START + i / 2, ok: i !== 777 })));
