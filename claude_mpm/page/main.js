@@ -1,9 +1,9 @@
 // The page's start: take the address, connect, and draw once per animation frame whatever changed.
 
 import { el, text, attr } from "./render/dom.js";
-import { str, num } from "./plain.js";
+import { str } from "./plain.js";
 import { Cursor } from "./time.js";
-import { store, view, prefs, setPref, listen, redraw, changed, mood, ordered, needy, stateOf, isLive, labelOf } from "./store.js";
+import { store, view, prefs, setPref, listen, redraw, changed, ordered, needy, stateOf, isLive, until } from "./store.js";
 import { connect, startHeartbeat, heartbeat, setToken } from "./links.js";
 import { VIEWS, go, read } from "./route.js";
 import { listenForKeys } from "./keys.js";
@@ -17,11 +17,18 @@ import { renderScreen } from "./render/screen.js";
 import * as conversation from "./render/conversation.js";
 import * as events from "./render/events.js";
 import * as search from "./render/search.js";
+import { Timeline } from "./render/timeline.js";
+import { renderChanges } from "./render/changes.js";
+import { describe } from "./tools.js";
+import { renderPart } from "./render/parts.js";
 
 const $ = (id) => document.getElementById(id);
 const TITLES = new Map([["conversation", "Conversation"], ["changes", "Changes"], ["screen", "Screen"], ["events", "Events"], ["numbers", "Numbers"], ["todos", "Todos"]]);
 let chosen = false; // whether the reader or the address chose what is looked at
 let range = null; // [from, to] in ms selected on the timeline
+let timeline = null;
+const opened = new Map(); // rows that the reader opened or closed, by key
+let file = null; // the file that the Changes view shows open
 
 const selected = () => store.sessions.get(view.session) || null;
 
@@ -76,7 +83,8 @@ function drawSession(session) {
   followCursor(session);
   const state = stateOf(session), live = !session.cursor || session.cursor.live;
   renderHead(session, state, live);
-  renderNeeds(session);
+  renderNeeds(session, describeRequest);
+  timeline.update(session.shown, { live, cursorAt: live ? null : session.cursor.at, now: until(session) });
   renderTabs(session, state);
   $("panels").dataset.view = view.name;
   search.syncField(view.query);
@@ -92,18 +100,37 @@ function drawView(session, state, live) {
     root = $("talk");
   }
   if (view.name === "todos" || view.name === "conversation") renderTodos(state);
+  if (view.name === "changes") drawChanges(session, state, ctx);
   if (view.name === "screen") renderScreen(session, !live);
   if (view.name === "events") number = events.renderEvents(session, range);
   search.markHits(root, view.query, number);
 }
 
+/** The Changes view is made anew only when something it shows has changed. */
+function drawChanges(session, state, ctx) {
+  const key = [session.id, state.calls.size, state.seq, file].join(" ");
+  if ($("panel-changes").dataset.key === key) return;
+  $("panel-changes").dataset.key = key;
+  $("panel-changes").replaceChildren(renderChanges(state, { ...ctx, file }));
+}
+
+/** What a permission is asked for, shown as the call itself will be. */
+function describeRequest(waiting) {
+  if (!waiting.tool || !waiting.input || typeof waiting.input !== "object") return null;
+  const about = describe({ id: "", tool: waiting.tool, input: waiting.input, ok: null, endAt: null, summary: "", at: waiting.since }, { now: waiting.since });
+  return about.parts.length ? el("div", { class: "call-body", tabindex: "0" }, about.parts.map(renderPart)) : null;
+}
+
 const contextOf = (session, state) => ({
-  workingDir: str(state.info.working_dir), now: isLive(session) ? Date.now() : state.at, onAgent: openThread,
+  workingDir: str(state.info.working_dir), now: isLive(session) ? Date.now() : state.at, over: !isLive(session), opened, onAgent: openThread,
   onRaw: (seq) => {
     open({ name: "events" });
     events.showSeq(session, seq);
   },
-  onFile: () => open({ name: "changes" }),
+  onFile: (path) => {
+    file = path;
+    open({ name: "changes" });
+  },
 });
 
 function followCursor(session) {
@@ -230,6 +257,7 @@ function onStart(event) {
 }
 
 function wire() {
+  timeline = new Timeline($("timeline"), { onSeek: (ms) => move((cursor) => cursor.seek(ms)), onRange: (chosenRange) => ((range = chosenRange), redraw()), onAgent: openThread });
   $("tabs").replaceChildren(...VIEWS.map((name) => el("button", { role: "tab", type: "button", id: "tab-" + name, "aria-controls": "panel-" + name, on: { click: () => open({ name }) } }, TITLES.get(name) + " ", el("span", { class: "count" }))));
   $("tabs").addEventListener("keydown", onTabKey);
   conversation.wireConversation(redraw);

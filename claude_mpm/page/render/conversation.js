@@ -1,15 +1,17 @@
 // The conversation: the main thread, one agent's, or all. A window of rows in the document; the rest a button away.
 
-import { el, text, attr, shape, arrange } from "./dom.js";
-import { clock, count, cut, plural, running, span } from "../plain.js";
+import { el, text, shape, arrange } from "./dom.js";
+import { clock, count, plural, span } from "../plain.js";
 import { view, isLive } from "../store.js";
-import { renderCall, foldCalls } from "./tool.js";
+import { agentHue } from "../lanes.js";
+import { foldCalls, renderRow, tickRunning } from "./tool.js";
 import { renderMarkdown } from "./markdown.js";
 
 const $ = (id) => document.getElementById(id);
 const PAGE = 160; // rows in the document while the newest are followed, and added by "Show earlier"
 const MOST = 320; // rows in the document at most
 const nodes = new WeakMap(); // the object a row was made from → its element
+const todoNodes = new Map(); // rows of folded todo calls are made anew each time: key → element
 const asOne = matchMedia("(max-width: 760px)"); // the page scrolls as one there, and never by itself
 const place = { key: "", start: 0, stick: true, flash: 0, count: 0, divider: 0 };
 let rows = [], last = { nodes: [], first: 0 };
@@ -19,12 +21,20 @@ const scroller = () => (asOne.matches ? document.scrollingElement : $("talk"));
 /** The thread that a row belongs to: an agent's id, or "" for the main one. */
 const threadOf = (row, state) => (row.kind === "call" ? (state.calls.get(row.id) || row).agentId : row.agentId) || "";
 
-/** The rows that the chosen thread shows. */
+let chosenRows = { rows: [] };
+/** The rows that the chosen thread shows, with the todo calls folded. */
 export function visibleRows(state) {
+  const key = [state, state.seq, state.rows.length, state.rows.at(-1), view.agent];
+  if (!chosenRows.key || key.some((value, i) => value !== chosenRows.key[i]))
+    chosenRows = { key, rows: foldCalls(inThread(state), state) };
+  return chosenRows.rows;
+}
+
+function inThread(state) {
   if (view.agent === "all") return state.rows;
   if (!view.agent) return state.rows.filter((row) => !threadOf(row, state));
   const agent = state.agents.get(view.agent), ids = new Set([view.agent, agent && agent.agentId].filter(Boolean));
-  return state.rows.filter((row) => ids.has(threadOf(row, state)) || (row.kind === "delegation" && row.key === view.agent));
+  return state.rows.filter((row) => ids.has(threadOf(row, state)));
 }
 
 const source = (row, state) => (row.kind === "call" ? state.calls.get(row.id) : row.kind === "delegation" ? state.agents.get(row.key) : row) || row;
@@ -39,7 +49,7 @@ const source = (row, state) => (row.kind === "call" ? state.calls.get(row.id) : 
 export function renderConversation(session, state, ctx) {
   const key = session.id + " " + view.agent;
   const begin = place.key !== key || !rows.length;
-  rows = foldCalls(visibleRows(state), state);
+  rows = visibleRows(state);
   if (begin) Object.assign(place, { key, start: Math.max(0, rows.length - PAGE), stick: !asOne.matches, flash: 0, count: rows.length, divider: session.read.seq });
   renderThreads(state, ctx);
   const [first, end] = windowOf(rows), names = new Map([...state.agents.values()].map((agent) => [agent.agentId, agent]));
@@ -61,7 +71,7 @@ export function renderConversation(session, state, ctx) {
   if (!rows.length) list.push(nothing(session, Boolean(view.agent && view.agent !== "all")));
   arrange($("talk"), list);
   last = { nodes: list, first };
-  tickDurations();
+  tickRunning($("talk"), ctx.now);
   settle(session, end);
 }
 
@@ -86,7 +96,7 @@ function settle(session, end) {
 }
 
 function flash() {
-  const at = rows.findIndex((row) => row.seq === place.flash), node = at >= 0 && nodes.get(rows[at].node || rows[at]);
+  const at = rows.findIndex((row) => row.seq === place.flash), node = at >= 0 && nodes.get(rows[at]);
   const element = node || last.nodes.find((n) => Number(n.dataset.seq) >= place.flash);
   place.flash = 0;
   if (!element || !element.isConnected) return;
@@ -98,7 +108,7 @@ function flash() {
 
 /** Scroll to the row of event `seq`, or the first one after it. */
 export function showRow(state, seq) {
-  rows = foldCalls(visibleRows(state), state);
+  rows = visibleRows(state);
   const at = rows.findIndex((row) => row.seq >= seq);
   if (at < 0) return toNewest();
   Object.assign(place, { stick: false, start: Math.max(0, at - 20), flash: rows[at].seq });
@@ -150,25 +160,26 @@ export function wireConversation(draw) {
 }
 
 function drawn(row, state, ctx, names) {
-  const from = source(row, state);
-  let node = nodes.get(from);
-  if (node) return node;
-  const old = row.kind === "call" && last.nodes.find((n) => n.dataset.id === row.id);
-  node = draw(row, from, state, ctx, names);
-  node.dataset.seq = row.seq;
-  if (row.kind === "call") node.dataset.id = row.id;
-  if (old && old.open && "open" in node) node.open = true;
-  const thread = threadOf(row, state);
+  const from = source(row, state), key = row.kind === "todos" ? row.seq + " " + row.ids.length + " " + row.steps.length : "";
+  const known = key ? todoNodes.get(key) : nodes.get(from), unfinished = from.endAt === null;
+  if (known && !(unfinished && known.dataset.over !== String(ctx.over))) return known;
+  const node = draw(row, state, ctx, names), thread = threadOf(row, state), agent = names.get(thread);
+  Object.assign(node.dataset, { seq: row.seq, over: ctx.over });
   node.classList.toggle("inner", Boolean(thread) && view.agent === "all");
-  nodes.set(from, node);
+  const hue = row.kind === "delegation" ? from.agent : agent && agent.agent;
+  if (hue) node.classList.add("agent-hue-" + agentHue(hue));
+  if (!key) nodes.set(from, node);
+  else todoNodes.set(key, node);
+  if (todoNodes.size > 2 * MOST) todoNodes.delete(todoNodes.keys().next().value);
   return node;
 }
 
-function draw(row, from, state, ctx, names) {
+const NOTICE_MARKS = new Map([["gap", "⋯"], ["error", "✕"], ["warning", "!"]]);
+
+function draw(row, state, ctx, names) {
   if (row.kind === "message") return message(row, names);
-  if (row.kind === "delegation") return agentCard(from, ctx);
-  if (row.kind === "notice") return el("div", { class: "mark " + row.severity }, shape(row.severity === "gap" ? "⋯" : row.severity === "error" ? "✕" : row.severity === "warning" ? "!" : "·"), el("time", { class: "num", text: clock(row.at) }), el("span", { class: "data", text: row.text }));
-  return renderCall(row.node ? row : from, ctx);
+  if (row.kind !== "notice") return renderRow(row, state, ctx) || el("div");
+  return el("div", { class: "mark " + row.severity }, shape(NOTICE_MARKS.get(row.severity) || "·"), el("time", { class: "num", text: clock(row.at) }), el("span", { class: "data", text: row.text }));
 }
 
 const SPEAKERS = new Map([["user", "You"], ["assistant", "Claude"], ["system", "System"]]);
@@ -184,17 +195,6 @@ function message(row, names) {
   return node;
 }
 
-const AGENT_MARKS = new Map([["started", ["running", "●"]], ["failed", ["failed", "✕"]]]);
-
-function agentCard(agent, ctx) {
-  const [name, mark] = AGENT_MARKS.get(agent.status) || ["done", "✓"];
-  const took = el("span", { class: "took num", text: agent.endAt === null ? "" : span(agent.durationMs ?? agent.endAt - agent.at) });
-  if (agent.endAt === null) took.dataset.since = agent.at;
-  const facts = [agent.background && "background", agent.toolUses !== null && plural(agent.toolUses, "call"), agent.tokens !== null && count(agent.tokens) + " tok"].filter(Boolean);
-  return el("button", { class: "agent " + name, type: "button", on: { click: () => ctx.onAgent(agent.key) } }, shape(mark), el("b", { class: "cut data", text: agent.agent }), el("span", { class: "cut grow data", text: agent.task }),
-    agent.reason ? el("span", { class: "reason data", text: cut(agent.reason, 120) }) : null, facts.length ? el("span", { class: "took", text: facts.join(" · ") }) : null, took, el("span", { class: "took", text: "open →" }));
-}
-
 /** The buttons that choose the thread, and a line about the chosen agent. */
 function renderThreads(state, ctx) {
   const agent = view.agent && view.agent !== "all" ? state.agents.get(view.agent) : null, host = $("threads");
@@ -208,10 +208,6 @@ function renderThreads(state, ctx) {
   const facts = agent ? [agent.task, agent.status === "started" ? "running" : agent.status + (span(agent.durationMs ?? agent.endAt - agent.at) ? " in " + span(agent.durationMs ?? agent.endAt - agent.at) : ""), agent.toolUses !== null && plural(agent.toolUses, "tool call"), agent.tokens !== null && count(agent.tokens) + " tokens", agent.background && "background", over && agent.reason] : [];
   host.replaceChildren(choice("Main thread", null, !view.agent), choice("All threads", "all", view.agent === "all"), agent ? choice(agent.agent + " ✕", null, true) : "", el("span", { class: "info data cut grow", text: facts.filter(Boolean).join(" · ") }));
   if (agent) host.children[2].setAttribute("aria-label", "Close the thread of this agent");
-}
-
-function tickDurations() {
-  for (const element of $("talk").querySelectorAll("[data-since]")) text(element, running(Date.now() - Number(element.dataset.since)));
 }
 
 function nothing(session, agent) {
