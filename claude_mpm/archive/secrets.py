@@ -60,10 +60,11 @@ def entropy(text: str) -> float:
 
 # A value that stands for a secret without being one: a variable, a placeholder, a call, a type. After gitleaks' allowlist.
 _STANDS_FOR = re.compile(
-    r"""(?ix) [$%@<{(\[] .* | .* [>)(}\]] | (.)\1* | (?:\*|\.|x|•|…)+ .* | /(?:bin|dev|etc|home|opt|proc|run|tmp|usr|var)/ .*
-    | true | false | null | none | nil | undefined | string | str | bytes | int | secretstr | \d{1,5} | process\.env.* | os\.environ.*
-    | .*(?:example|placeholder|change[_-]?me|redacted|dummy|your[_-]).* | (?:my|the|a|some)[_-].* | insert .*
-    | (?:test|secret|password|passwd|token|credential|required|optional|disabled|enabled|unknown)s? """
+    r"""(?x) \$(?:[A-Z_][A-Z0-9_]*|[a-z_]+|\d) | \$[({].* | <.*> | [({\[].* | %\w+% | %\(.* | @\w+@ | [A-Za-z_][\w.]*[(\[].* | [A-Z_]+\)+
+    | (.)\1* | (?:\*{3}|\.{3}|[xX]{3}|•|…).* | /(?:bin|dev|etc|home|opt|proc|run|tmp|usr|var)/.* | \d{1,5}
+    | (?i:true|false|null|none|nil|undefined|string|str|bytes|int|secretstr|process\.env.*|os\.environ.*
+    | .*(?:example|placeholder|change[_-]?me|redacted|dummy|your[_-]).* | (?:my|the|a|some)[_-].* | insert.*
+    | (?:test|secret|password|passwd|token|credential|required|optional|disabled|enabled|unknown)s?)"""
 )
 
 

@@ -87,7 +87,7 @@ class HttpRequest:
         shut_down(self.sock, socket.SHUT_RD)
 
     def _admit(self, request: Request) -> bool:
-        public = request.path in pages.PUBLIC and not request.websocket
+        public = pages.is_public(request.path) and not request.websocket
         trusted = admit(request, self._config, public=public)
         if self._config.token is None and not public:
             self._peers.check(self.sock)  # last, since it may read a long table
