@@ -1,0 +1,73 @@
+"""A session as one file to keep or to give away: a page, a text, JSON Lines or an asciicast. Blocks on the disk."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from claude_mpm.archive import cast, markdown, page_bundle, recording
+from claude_mpm.archive.frames import Frame
+from claude_mpm.feed import event as ev
+from claude_mpm.system import json_text
+
+Format = Literal["html", "jsonl", "md", "cast"]
+FORMATS: tuple[Format, ...] = ("html", "jsonl", "md", "cast")
+Frames = Callable[[], Iterable[Frame]]  # the events of a session, from the first one each time it is called
+
+PAGE_OUTPUT = 2000  # newest claude.output events in a page, which shows no more of them
+_OWN = frozenset({recording.START, recording.SIZE, recording.END})
+
+
+def write(frames: Frames, form: Format, size: tuple[int, int] | None = None) -> Iterator[bytes]:
+    """The file, in pieces. `frames` is called once or twice, and read to its end each time.
+
+    Args:
+        size: rows and columns of the terminal for a cast, where the frames do not say.
+
+    Raises:
+        UsageError: the session has nothing to show in this format.
+    """
+    if form == "cast":
+        return cast.lines(frames, size)
+    if form == "md":
+        return (line.encode("utf-8", "replace") for line in markdown.lines(events(frames())))
+    if form == "jsonl":
+        return (json_text.dumps(frame) + b"\n" for frame in events(frames()))
+    return _page(frames)
+
+
+def events(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames that a client could have received: not a recording's own lines, and no pictures of the screen."""
+    return (frame for frame in frames if frame["type"] not in _OWN and frame["type"] != ev.CLAUDE_SCREEN)
+
+
+def _page(frames: Frames) -> Iterator[bytes]:
+    title, outputs = "claude-mpm", 0
+    for frame in frames():
+        outputs += frame["type"] == ev.CLAUDE_OUTPUT
+        if frame["type"] == ev.SESSION_START and title == "claude-mpm":
+            directory = str((frame["data"].get("instance_info") or {}).get("working_dir") or "")
+            title = f"{directory.rstrip('/').rpartition('/')[2] or 'session'} · {frame['timestamp'][:10]} · claude-mpm"
+    shown = _without_old_output(events(frames()), outputs - PAGE_OUTPUT)
+    return page_bundle.page(title, _packed(shown))
+
+
+def _without_old_output(frames: Iterable[Frame], surplus: int) -> Iterator[Frame]:
+    for frame in frames:
+        if frame["type"] == ev.CLAUDE_OUTPUT and surplus > 0:
+            surplus -= 1
+        else:
+            yield frame
+
+
+def _packed(frames: Iterable[Frame]) -> bytes:
+    """JSON Lines, compressed with gzip, as base64."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)  # 31: the gzip format (zlib.h, deflateInit2)
+    packed = io.BytesIO()
+    for frame in frames:
+        packed.write(packer.compress(json_text.dumps(frame) + b"\n"))
+    packed.write(packer.flush())
+    return base64.b64encode(packed.getvalue())

@@ -1,0 +1,56 @@
+// The session inside an exported page: a source of events (see links.js) that reads them from the document itself.
+
+import { store, changed, newSession, ingest, bury } from "./store.js";
+import { dict, line, str } from "./plain.js";
+
+/** The element that claude_mpm/archive/page_bundle.py puts into an exported page. */
+const element = () => document.getElementById("session-events");
+
+/** Whether this page was exported, and so has its only session inside. */
+export const isExported = () => element() !== null;
+
+/**
+ * Show the session inside this page. Its source has nothing to wait for, to retry or to subscribe to.
+ *
+ * @returns {Object} the source; its session is there once the events are unpacked
+ */
+export function openExported() {
+  const source = {
+    port: 0, host: "", home: true, exported: true, info: {}, session: null, state: "catching up", why: "", hint: "",
+    want: () => {}, retry: () => {}, send: () => {},
+  };
+  store.links.set(0, source);
+  load(source).catch((error) => {
+    Object.assign(source, { state: "refused", why: "The session in this file cannot be read.", hint: line(String(error), 300) });
+    changed();
+  });
+  return source;
+}
+
+async function load(source) {
+  for (const text of await unpack(JSON.parse(element().textContent))) take(source, text);
+  if (!source.session) throw new Error("it holds no events");
+  source.session.noScreen = "A page in a file has no pictures of the terminal; `claude-mpm export --format cast` has its output.";
+  bury(source.session, source.session.shown.ended ? "ended" : "gone");
+  source.state = "over";
+  changed();
+}
+
+function take(source, text) {
+  let event;
+  try {
+    event = JSON.parse(text);
+  } catch {
+    return; // what is not an event is passed over, as everywhere
+  }
+  if (!event || typeof event.type !== "string") return;
+  source.session = source.session || newSession(str(event.instance_id) || "exported", source);
+  ingest(source.session, { ...event, data: dict(event.data) }, text.length);
+}
+
+/** The lines in base64 of gzip. */
+async function unpack(packed) {
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return (await new Response(stream).text()).split("\n").filter(Boolean);
+}
