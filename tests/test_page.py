@@ -682,6 +682,7 @@ def test_events_are_filtered_by_channel_and_text_paused_and_exported(
         page.until(lambda: "about pears" not in rows(page), "the text filter")
         assert "peel apples" in rows(page) and "about apples" in rows(page)
         page.click("#kinds-button")
+        page.until(lambda: page.shows("[data-kind='tool.start']"), "the menu")
         page.click("[data-kind='tool.start']")
         page.until(lambda: "peel apples" not in rows(page), "the channel filter")
         page.click("#export")
