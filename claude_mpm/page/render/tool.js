@@ -1,6 +1,7 @@
 // Rows of work in a conversation: a tool call, folded changes of the todo list, an agent's card.
 
-import { agentAnswer, agentNumbers, describe } from "../tools.js";
+import { agentAnswer } from "../results.js";
+import { agentNumbers, describe } from "../tools.js";
 import { num, plural, running, span, str } from "../plain.js";
 import { firstLine, relativePath, visible } from "../text.js";
 import { renderCounts } from "./diff.js";
