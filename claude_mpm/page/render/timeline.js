@@ -40,9 +40,12 @@ export class Timeline {
    * Show `state`, the newest one also while the cursor is in the past: the future of the cursor is drawn too.
    *
    * `live` says that no moment is chosen, else `cursorAt` is the moment in ms. `now` is the time up to which the state
-   * is known: the clock while connected, the last word of a server that is gone. Draws in the next animation frame.
+   * is known: the clock while connected, the last word of a server that is gone. Draws in the next animation frame. A
+   * state that started at another time is another session, which begins with nothing zoomed and nothing selected.
    */
   update(state, { live, cursorAt, now }) {
+    const before = this._input?.state.startedAt ?? null;
+    if (before !== null && before !== state.startedAt) this._view = this._range = null;
     this._input = { state, cursorAt: live ? null : cursorAt, end: endOf(state, Math.floor(now / 1000) * 1000) };
     this._schedule();
   }
