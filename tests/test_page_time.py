@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from page import Page, start_browser
-from support import ROOT
+from page_lab import START, click, drag, lab_address, mouse, settle, texts, x_of, y_of
 
 pytestmark = pytest.mark.browser
 
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:"
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202egnp\x1b[31m"
-START = 1_772_355_600_000  # session.mjs
-X_OF = """
-const [at] = arguments, plot = document.querySelector('.tl-plot').getBoundingClientRect();
-const span = lab.now - lab.log.startedAt;
-return Math.round(plot.left + plot.width * (at - lab.log.startedAt) / span);
-"""
-
-
-class Handler(SimpleHTTPRequestHandler):
-    timeout = 0.5  # seconds; a browser opens sockets that it may never use, each of which holds a thread
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args, directory=str(ROOT))
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", POLICY)
-        super().end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Serves the checkout, under the policy that the monitor serves its page with."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="page-files")
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/tests/page/time.html"
-        server.shutdown()
-        thread.join()
+    with lab_address() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -67,44 +39,6 @@ def page(browser: Page, address: str) -> Iterator[Page]:
     errors = browser.errors()
     browser.open("about:blank")
     assert errors == []
-
-
-def mouse(page: Page, kind: str, x: float, y: float, **more: Any) -> None:
-    page.cdp("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
-
-
-def drag(page: Page, x: float, to: float, y: float, modifiers: int = 0) -> None:
-    button = {"button": "left", "buttons": 1, "modifiers": modifiers, "clickCount": 1}
-    mouse(page, "mousePressed", x, y, **button)
-    for part in range(1, 5):
-        mouse(page, "mouseMoved", x + (to - x) * part / 4, y, **button)
-    mouse(page, "mouseReleased", to, y, button="left", modifiers=modifiers, clickCount=1)
-
-
-def click(page: Page, x: float, y: float) -> None:
-    drag(page, x, x, y)
-
-
-def x_of(page: Page, seconds: float) -> float:
-    """Where a second of the story is while all of it is in sight."""
-    return float(page.js(X_OF, START + seconds * 1000))
-
-
-def y_of(page: Page, row: int) -> float:
-    """The middle of a row of the plot; 0 is the main thread's."""
-    top = float(page.js("return document.querySelector('.tl-plot').getBoundingClientRect().top"))
-    return top + (33 if row == 0 else 48 + (row - 1) * 22 + 11)
-
-
-def texts(page: Page, selector: str) -> list[str]:
-    return list(page.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", selector))
-
-
-def settle(page: Page) -> None:
-    """Until everything that was asked for is drawn."""
-    page.driver.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
-    )
 
 
 def told(page: Page, what: str, count: int) -> list[Any]:
