@@ -4,13 +4,18 @@ import { clean, line, list, str } from "./plain.js";
 import { store, view, prefs, needy, waitingFor, waitingText, labelOf, mood } from "./store.js";
 import { brief } from "./reduce.js";
 
-const ICONS = new Map([["calm", "%237f8cc9"], ["needs", "%23e08a00"], ["off", "%23999999"]]);
+const ICONS = new Map([
+  ["calm", "%237f8cc9"],
+  ["needs", "%23e08a00"],
+  ["off", "%23999999"],
+]);
 const alerts = new Map(); // key of a request → its notification, or null when the reader was looking
 let icon = "";
 
 /** Say who needs the reader. Called whenever data changed. `choose(id)` selects a session when a notification is clicked. */
 export function attend(choose) {
-  const waiting = needy(), selected = store.sessions.get(view.session);
+  const waiting = needy(),
+    selected = store.sessions.get(view.session);
   document.title = titleOf(waiting, selected);
   setIcon(waiting.length ? "needs" : selected && !selected.over ? "calm" : "off");
   const said = waiting.map((s) => clean(labelOf(s) + " " + waitingText(waitingFor(s)))).join(". ");
@@ -27,7 +32,8 @@ export function attend(choose) {
 }
 
 function titleOf(waiting, selected) {
-  if (waiting.length) return "(" + waiting.length + ") " + clean(labelOf(waiting[0]) + " " + waitingText(waitingFor(waiting[0])));
+  if (waiting.length)
+    return "(" + waiting.length + ") " + clean(labelOf(waiting[0]) + " " + waitingText(waitingFor(waiting[0])));
   return (selected ? clean(labelOf(selected)) + " · " + mood(selected)[2] + " – " : "") + "claude-mpm";
 }
 
@@ -58,7 +64,10 @@ function setIcon(name) {
   icon = name;
   const shape = name === "needs" ? "<path d='M8 0l8 8-8 8-8-8z' fill='" : "<circle cx='8' cy='8' r='6' fill='";
   document.getElementById("icon").href =
-    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>" + shape + ICONS.get(name) + "'/></svg>";
+    "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>" +
+    shape +
+    ICONS.get(name) +
+    "'/></svg>";
 }
 
 let audio = null;
@@ -66,8 +75,13 @@ let audio = null;
 export function chime() {
   audio = audio || new AudioContext();
   audio.resume();
-  for (const [delay, hertz] of [[0, 660], [0.14, 880]]) {
-    const tone = audio.createOscillator(), gain = audio.createGain(), at = audio.currentTime + delay;
+  for (const [delay, hertz] of [
+    [0, 660],
+    [0.14, 880],
+  ]) {
+    const tone = audio.createOscillator(),
+      gain = audio.createGain(),
+      at = audio.currentTime + delay;
     tone.frequency.value = hertz;
     gain.gain.setValueAtTime(0.0001, at);
     gain.gain.exponentialRampToValueAtTime(0.12, at + 0.02);

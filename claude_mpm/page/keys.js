@@ -19,7 +19,8 @@ export function listenForKeys(commands, { palette, back, blocked }) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
     if (event.key === "Escape") return typing ? event.target.blur() : back();
-    const command = commands.get(event.key), presses = event.key === " " && event.target.matches("button, summary, a, [role=option]");
+    const command = commands.get(event.key),
+      presses = event.key === " " && event.target.matches("button, summary, a, [role=option]");
     if (typing || presses || !prefs.keys || !command) return;
     event.preventDefault();
     command();

@@ -11,7 +11,16 @@ import { takePicture } from "./picture.js";
 
 /** What a source's state may be. */
 export const STATES = ["connecting", "catching up", "live", "slow", "lost", "refused", "over"];
-const CHANNELS = ["session.*", "claude.status", "claude.message", "claude.usage", "tool.*", "agent.*", "todo.*", "system.*"];
+const CHANNELS = [
+  "session.*",
+  "claude.status",
+  "claude.message",
+  "claude.usage",
+  "tool.*",
+  "agent.*",
+  "todo.*",
+  "system.*",
+];
 const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet
@@ -39,7 +48,16 @@ export function setToken(port, token) {
 class Link {
   constructor(port, home) {
     Object.assign(this, { port, home, info: {}, ws: null, state: "connecting", why: "", hint: "", session: null });
-    Object.assign(this, { tries: 0, retryAt: 0, timer: 0, replaying: false, pingAt: 0, heardAt: 0, screen: false, output: false });
+    Object.assign(this, {
+      tries: 0,
+      retryAt: 0,
+      timer: 0,
+      replaying: false,
+      pingAt: 0,
+      heardAt: 0,
+      screen: false,
+      output: false,
+    });
   }
 
   get host() {
@@ -54,7 +72,8 @@ class Link {
   open() {
     clearTimeout(this.timer);
     this.set("connecting");
-    const token = tokenOf(this.port), scheme = location.protocol === "https:" ? "wss://" : "ws://";
+    const token = tokenOf(this.port),
+      scheme = location.protocol === "https:" ? "wss://" : "ws://";
     const ws = new WebSocket(scheme + this.host + "/" + (token ? "?token=" + encodeURIComponent(token) : ""));
     let opened = false;
     this.ws = ws;
@@ -106,7 +125,8 @@ class Link {
     } catch {
       return;
     }
-    const type = message && message.type, data = dict(message && message.data);
+    const type = message && message.type,
+      data = dict(message && message.data);
     if (typeof type !== "string") return;
     const reply = REPLIES.get(type);
     if (reply) return reply(this, data);
@@ -127,7 +147,11 @@ class Link {
     }
     if (this.session && this.session.id !== id && !this.session.over) bury(this.session, "gone");
     const session = store.sessions.get(id) || newSession(id, this);
-    Object.assign(session, { link: this, over: null, greeting: { ...message, data: { ...data, seq: num(data.seq) ?? 0 } } });
+    Object.assign(session, {
+      link: this,
+      over: null,
+      greeting: { ...message, data: { ...data, seq: num(data.seq) ?? 0 } },
+    });
     Object.assign(this, { session, tries: 0, replaying: true, pingAt: Date.now() });
     // Until the history is here, show what is known; what it holds is not news.
     session.shown = session.seq ? clone(session.log.live) : empty();
@@ -153,8 +177,10 @@ class Link {
     clearTimeout(this.timer);
     this.ws = null;
     this.caughtUp();
-    const session = this.session, ended = session && session.shown.ended;
-    if (ended) { // an ordinary end: nothing to reconnect to
+    const session = this.session,
+      ended = session && session.shown.ended;
+    if (ended) {
+      // an ordinary end: nothing to reconnect to
       bury(session, "ended");
       this.set("over");
       return changed();
@@ -208,21 +234,35 @@ class Link {
 const REPLIES = new Map([
   ["subscribed", () => {}],
   ["unsubscribed", () => {}],
-  ["pong", (link) => {
-    link.pingAt = 0;
-    if (link.session) link.caughtUp();
-    if (link.state === "slow") link.set("live");
-  }],
+  [
+    "pong",
+    (link) => {
+      link.pingAt = 0;
+      if (link.session) link.caughtUp();
+      if (link.state === "slow") link.set("live");
+    },
+  ],
   ["instances", (link, data) => learn(list(data.instances))],
-  ["history", (link, data) => {
-    if (link.session) keepNoise(link.session, list(data.events).filter((e) => e && num(e.seq) !== null && typeof e.type === "string"));
-    redraw();
-  }],
-  ["error", (link, data) => {
-    if (link.session && (data.command === "get_screen" || data.code === "unavailable")) link.session.noScreen = str(data.message) || "no picture";
-    else console.warn("claude-mpm:", str(data.code), str(data.message));
-    redraw();
-  }],
+  [
+    "history",
+    (link, data) => {
+      if (link.session)
+        keepNoise(
+          link.session,
+          list(data.events).filter((e) => e && num(e.seq) !== null && typeof e.type === "string"),
+        );
+      redraw();
+    },
+  ],
+  [
+    "error",
+    (link, data) => {
+      if (link.session && (data.command === "get_screen" || data.code === "unavailable"))
+        link.session.noScreen = str(data.message) || "no picture";
+      else console.warn("claude-mpm:", str(data.code), str(data.message));
+      redraw();
+    },
+  ],
 ]);
 
 /** Connect to the session on a port; `home`: the one that served this page. */
@@ -242,20 +282,35 @@ async function refusalOf(link) {
     } catch {
       return null;
     }
-    return { why: "This session's server answers, but does not admit this page.", hint: "Open its own page at http://" + link.host + "/, with its token if it has one." };
+    return {
+      why: "This session's server answers, but does not admit this page.",
+      hint: "Open its own page at http://" + link.host + "/, with its token if it has one.",
+    };
   }
   let answer, text;
   try {
-    answer = await fetch("/status", { cache: "no-store", headers: token ? { Authorization: "Bearer " + token } : {}, signal: AbortSignal.timeout(4000) });
+    answer = await fetch("/status", {
+      cache: "no-store",
+      headers: token ? { Authorization: "Bearer " + token } : {},
+      signal: AbortSignal.timeout(4000),
+    });
     text = line(await answer.text(), 300);
   } catch {
     return null;
   }
   if (answer.ok || answer.status >= 500) return null;
-  if (answer.status === 404) return { why: "The program on this port is not claude-mpm.", hint: "Open the address that claude-mpm prints when it starts." };
+  if (answer.status === 404)
+    return {
+      why: "The program on this port is not claude-mpm.",
+      hint: "Open the address that claude-mpm prints when it starts.",
+    };
   return {
     why: "The server refused this page" + (text ? ": " + text : " (status " + answer.status + ")") + ".",
-    hint: /token/i.test(text) ? "Enter the token that claude-mpm was started with (--websocket-token), or open the link it printed." : "Open the page as http://localhost:" + link.port + "/, or start claude-mpm with --websocket-allow-host or --websocket-allow-origin.",
+    hint: /token/i.test(text)
+      ? "Enter the token that claude-mpm was started with (--websocket-token), or open the link it printed."
+      : "Open the page as http://localhost:" +
+        link.port +
+        "/, or start claude-mpm with --websocket-allow-host or --websocket-allow-origin.",
   };
 }
 
@@ -266,7 +321,10 @@ function learn(infos) {
     const port = num(dict(info).port);
     if (!port) continue;
     const old = store.links.get(port);
-    const link = old && !(old.state === "over" && str(info.instance_id) !== (old.session ? old.session.id : "")) ? old : connect(port, Boolean(old && old.home));
+    const link =
+      old && !(old.state === "over" && str(info.instance_id) !== (old.session ? old.session.id : ""))
+        ? old
+        : connect(port, Boolean(old && old.home));
     if (link.home) store.home = link;
     link.info = info;
     const session = link.session;
@@ -279,7 +337,8 @@ function learn(infos) {
 let lastBeat = Date.now();
 /** Ping every connection, give up deaf ones, and ask one of them which sessions there are. */
 export function heartbeat() {
-  const now = Date.now(), slept = now - lastBeat > ASLEEP;
+  const now = Date.now(),
+    slept = now - lastBeat > ASLEEP;
   lastBeat = now;
   for (const link of [...store.links.values()]) link.beat(now, slept);
   const asked = [...store.links.values()].find((link) => link.up && link.session);

@@ -9,10 +9,15 @@ export const VIEWS = ["conversation", "changes", "screen", "events", "numbers", 
 export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
   if (!path.startsWith("/")) return null;
-  const [, session = "", name = ""] = path.split("/").map(decode), params = new URLSearchParams(query), at = Number(params.get("at"));
+  const [, session = "", name = ""] = path.split("/").map(decode),
+    params = new URLSearchParams(query),
+    at = Number(params.get("at"));
   return {
-    session: session || null, name: VIEWS.includes(name) ? name : "conversation", agent: params.get("agent") || null,
-    query: params.get("q") || "", at: at > 0 ? at : null,
+    session: session || null,
+    name: VIEWS.includes(name) ? name : "conversation",
+    agent: params.get("agent") || null,
+    query: params.get("q") || "",
+    at: at > 0 ? at : null,
   };
 }
 
@@ -45,7 +50,8 @@ export function go(changes, { replace = false } = {}) {
   const next = { ...view, ...(other ? { agent: null, query: "", at: null } : null), ...changes };
   const same = format(next) === location.hash;
   Object.assign(view, next);
-  if (!same) history[replace ? "replaceState" : "pushState"](null, "", location.pathname + location.search + format(next));
+  if (!same)
+    history[replace ? "replaceState" : "pushState"](null, "", location.pathname + location.search + format(next));
 }
 
 /** Take the view from the address. Returns false when the address names none. */

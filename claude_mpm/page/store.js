@@ -39,7 +39,9 @@ const stored = (key) => {
 
 /** The reader's preferences, remembered by the browser where it allows that. */
 export const prefs = {
-  sound: stored("sound") === "on", theme: stored("theme") || "auto", keys: stored("keys") !== "off",
+  sound: stored("sound") === "on",
+  theme: stored("theme") || "auto",
+  keys: stored("keys") !== "off",
   size: Number(stored("size")) || 0,
 };
 
@@ -65,11 +67,26 @@ export const redraw = () => listeners.drawn();
 /** @returns {Session} */
 export function newSession(id, link) {
   const log = new EventLog(reducer, { maxChars: CHARS });
-  const session = { id, link, port: link.port, log, shown: log.live, greeting: null, seq: 0, noise: [], types: new Map(), total: 0,
-    over: null, screen: null, noScreen: "", read: { seq: 0 } };
+  const session = {
+    id,
+    link,
+    port: link.port,
+    log,
+    shown: log.live,
+    greeting: null,
+    seq: 0,
+    noise: [],
+    types: new Map(),
+    total: 0,
+    over: null,
+    screen: null,
+    noScreen: "",
+    read: { seq: 0 },
+  };
   store.sessions.set(id, session);
   const over = [...store.sessions.values()].filter((s) => s.over);
-  for (const old of over.slice(0, Math.max(0, over.length - OVER))) if (old.id !== view.session) store.sessions.delete(old.id);
+  for (const old of over.slice(0, Math.max(0, over.length - OVER)))
+    if (old.id !== view.session) store.sessions.delete(old.id);
   return session;
 }
 
@@ -128,25 +145,32 @@ export const lastAt = (session) => session.shown.ended?.at || session.shown.at |
 export const until = (session) => (isLive(session) ? Date.now() : lastAt(session) || Date.now());
 
 /** Whether what is shown of a session is what happens now. */
-export const isLive = (session) => !session.over && !session.shown.ended && ["live", "catching up", "slow"].includes(session.link.state);
+export const isLive = (session) =>
+  !session.over && !session.shown.ended && ["live", "catching up", "slow"].includes(session.link.state);
 
 /** The state to draw: at the cursor, or the newest one. */
 export const stateOf = (session) => (session.cursor && !session.cursor.live ? session.cursor.state : session.shown);
 
 /** A session's state in one word, with its mark and the words for it. */
 export function mood(session) {
-  const now = session.shown, ended = now.ended;
+  const now = session.shown,
+    ended = now.ended;
   if (ended) return reducer.failedEnd(ended) ? ["failed", "✕", "failed"] : ["ended", "■", "ended"];
   if (session.over === "ended") return ["ended", "■", "ended"];
   if (session.over) return ["gone", "✕", "connection lost"];
   const link = session.link;
   if (link.state === "refused") return ["failed", "✕", "refused"];
-  if (link.state === "lost" || link.state === "connecting") return ["lost", "◌", link.state === "lost" ? "connection lost" : "connecting"];
+  if (link.state === "lost" || link.state === "connecting")
+    return ["lost", "◌", link.state === "lost" ? "connection lost" : "connecting"];
   if (now.status.activity === "waiting") return ["waiting", "◆", "needs you"];
   if (now.status.claude_status === "error") return ["failed", "✕", "error"];
   if (now.status.claude_status === "stopped") return ["ended", "■", "stopped"];
   if (now.status.claude_status === "starting") return ["starting", "◌", "starting"];
-  return now.status.activity === "working" ? ["working", "●", "working"] : now.status.activity === "idle" ? ["idle", "○", "idle"] : ["working", "●", "running"];
+  return now.status.activity === "working"
+    ? ["working", "●", "working"]
+    : now.status.activity === "idle"
+      ? ["idle", "○", "idle"]
+      : ["working", "●", "running"];
 }
 
 /** The request that a session waits for an answer to, or null. */
@@ -158,34 +182,43 @@ export const needy = () =>
 
 /** What a session's request is, in words that follow its name. */
 export function waitingText(waiting) {
-  if (waiting.kind === "permission") return waiting.tool ? "asks permission for " + str(waiting.tool) : "asks permission";
+  if (waiting.kind === "permission")
+    return waiting.tool ? "asks permission for " + str(waiting.tool) : "asks permission";
   return waiting.kind === "question" ? "has a question" : "waits for your input";
 }
 
 const startOf = (session) => session.shown.startedAt || Date.parse(str(session.shown.info.started_at)) || 0;
 
 /** Sessions in the rail's order, which does not change while they run: newest start first. */
-export const ordered = () => [...store.sessions.values()].sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
+export const ordered = () =>
+  [...store.sessions.values()].sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
 
 /** The name a session goes by: --name, else its directory. */
-export const nameOf = (session) => str(session.shown.info.name) || base(session.shown.info.working_dir) || "port " + session.port;
+export const nameOf = (session) =>
+  str(session.shown.info.name) || base(session.shown.info.working_dir) || "port " + session.port;
 
 /** The name, with what tells it apart from another session of the same name: the branch, else the port. */
 export function labelOf(session) {
-  const name = nameOf(session), branch = str(session.shown.info.git_branch);
+  const name = nameOf(session),
+    branch = str(session.shown.info.git_branch);
   const twins = [...store.sessions.values()].filter((other) => other !== session && nameOf(other) === name);
   if (!twins.length) return name;
   const differs = branch && twins.every((other) => str(other.shown.info.git_branch) !== branch);
   if (differs) return name + " ⎇ " + branch;
-  return twins.every((other) => other.port !== session.port) ? name + " :" + session.port : name + " " + session.id.slice(0, 4);
+  return twins.every((other) => other.port !== session.port)
+    ? name + " :" + session.port
+    : name + " " + session.id.slice(0, 4);
 }
 
 /** How many agents run in a state. */
 export const agentsRunning = (now) =>
-  now.ended ? 0 : Math.max(list(now.activeAgents).length, [...now.agents.values()].filter((a) => a.status === "started").length);
+  now.ended
+    ? 0
+    : Math.max(list(now.activeAgents).length, [...now.agents.values()].filter((a) => a.status === "started").length);
 
 /** Tokens of a session's answers: what was sent, received, and read from or written to the cache. */
 export function tokensOf(usage) {
-  const totals = dict(usage && usage.totals), of = (key) => num(totals[key]) || 0;
+  const totals = dict(usage && usage.totals),
+    of = (key) => num(totals[key]) || 0;
   return { input: of("input"), output: of("output"), cached: of("cache_read") + of("cache_creation") };
 }

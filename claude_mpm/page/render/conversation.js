@@ -14,7 +14,8 @@ const nodes = new WeakMap(); // the object a row was made from → its element
 const todoNodes = new Map(); // rows of folded todo calls are made anew each time: key → element
 const asOne = matchMedia("(max-width: 760px)"); // the page scrolls as one there, and never by itself
 const place = { key: "", start: 0, stick: true, flash: 0, count: 0, divider: 0 };
-let rows = [], last = { nodes: [], first: 0 };
+let rows = [],
+  last = { nodes: [], first: 0 };
 
 const scroller = () => (asOne.matches ? document.scrollingElement : $("talk"));
 
@@ -33,11 +34,13 @@ export function visibleRows(state) {
 function inThread(state) {
   if (view.agent === "all") return state.rows;
   if (!view.agent) return state.rows.filter((row) => !threadOf(row, state));
-  const agent = state.agents.get(view.agent), ids = new Set([view.agent, agent && agent.agentId].filter(Boolean));
+  const agent = state.agents.get(view.agent),
+    ids = new Set([view.agent, agent && agent.agentId].filter(Boolean));
   return state.rows.filter((row) => ids.has(threadOf(row, state)));
 }
 
-const source = (row, state) => (row.kind === "call" ? state.calls.get(row.id) : row.kind === "delegation" ? state.agents.get(row.key) : row) || row;
+const source = (row, state) =>
+  (row.kind === "call" ? state.calls.get(row.id) : row.kind === "delegation" ? state.agents.get(row.key) : row) || row;
 
 /**
  * Draw the conversation.
@@ -50,12 +53,22 @@ export function renderConversation(session, state, ctx) {
   const key = session.id + " " + view.agent;
   const begin = place.key !== key || !rows.length;
   rows = visibleRows(state);
-  if (begin) Object.assign(place, { key, start: Math.max(0, rows.length - PAGE), stick: !asOne.matches, flash: 0, count: rows.length, divider: session.read.seq });
+  if (begin)
+    Object.assign(place, {
+      key,
+      start: Math.max(0, rows.length - PAGE),
+      stick: !asOne.matches,
+      flash: 0,
+      count: rows.length,
+      divider: session.read.seq,
+    });
   renderThreads(state, ctx);
-  const [first, end] = windowOf(rows), names = new Map([...state.agents.values()].map((agent) => [agent.agentId, agent]));
+  const [first, end] = windowOf(rows),
+    names = new Map([...state.agents.values()].map((agent) => [agent.agentId, agent]));
   const list = [];
   if (first > 0) list.push(earlier(first));
-  let model = "", unseen = false;
+  let model = "",
+    unseen = false;
   rows.slice(first, end).forEach((row) => {
     if (!unseen && place.divider && row.seq > place.divider && row !== rows[0]) {
       unseen = true;
@@ -85,7 +98,8 @@ function windowOf(all) {
 }
 
 function settle(session, end) {
-  const box = scroller(), below = $("talk-down");
+  const box = scroller(),
+    below = $("talk-down");
   if (place.flash) flash();
   else if (place.stick) box.scrollTop = box.scrollHeight;
   if (place.stick && !document.hidden && document.hasFocus()) session.read.seq = session.seq;
@@ -96,7 +110,8 @@ function settle(session, end) {
 }
 
 function flash() {
-  const at = rows.findIndex((row) => row.seq === place.flash), node = at >= 0 && nodes.get(rows[at]);
+  const at = rows.findIndex((row) => row.seq === place.flash),
+    node = at >= 0 && nodes.get(rows[at]);
   const element = node || last.nodes.find((n) => Number(n.dataset.seq) >= place.flash);
   place.flash = 0;
   if (!element || !element.isConnected) return;
@@ -119,8 +134,10 @@ export const toNewest = () => Object.assign(place, { stick: true, flash: 0 });
 
 /** The seq of the prompt before (-1) or after (1) what is at the top of the view; null when there is none. */
 export function promptFrom(direction) {
-  const top = $("talk").getBoundingClientRect().top, nodesHere = last.nodes.filter((n) => n.dataset.seq);
-  const current = nodesHere.find((n) => n.getBoundingClientRect().bottom > top + 6), seq = current ? Number(current.dataset.seq) : 0;
+  const top = $("talk").getBoundingClientRect().top,
+    nodesHere = last.nodes.filter((n) => n.dataset.seq);
+  const current = nodesHere.find((n) => n.getBoundingClientRect().bottom > top + 6),
+    seq = current ? Number(current.dataset.seq) : 0;
   const prompts = rows.filter((row) => row.kind === "message" && row.role === "user" && !row.agentId);
   const next = direction > 0 ? prompts.find((row) => row.seq > seq) : prompts.findLast((row) => row.seq < seq);
   return next ? next.seq : null;
@@ -137,7 +154,8 @@ const divider = () => $("unseen") || el("div", { id: "unseen", class: "mark", te
 /** Wire the scrolling. `draw()` asks for a redraw. */
 export function wireConversation(draw) {
   const follow = () => {
-    const box = scroller(), stick = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+    const box = scroller(),
+      stick = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     if (stick === place.stick || view.name !== "conversation") return;
     const whole = last.first + last.nodes.length >= rows.length;
     if (!stick) Object.assign(place, { stick: false, count: rows.length });
@@ -148,7 +166,8 @@ export function wireConversation(draw) {
   addEventListener("scroll", follow);
   $("talk").addEventListener("click", (event) => {
     if (event.target.id !== "earlier") return;
-    const box = scroller(), height = box.scrollHeight;
+    const box = scroller(),
+      height = box.scrollHeight;
     Object.assign(place, { stick: false, start: Math.max(0, last.first - PAGE), count: place.count || rows.length });
     draw();
     requestAnimationFrame(() => (box.scrollTop += box.scrollHeight - height));
@@ -160,10 +179,14 @@ export function wireConversation(draw) {
 }
 
 function drawn(row, state, ctx, names) {
-  const from = source(row, state), key = row.kind === "todos" ? row.seq + " " + row.ids.length + " " + row.steps.length : "";
-  const known = key ? todoNodes.get(key) : nodes.get(from), unfinished = from.endAt === null;
+  const from = source(row, state),
+    key = row.kind === "todos" ? row.seq + " " + row.ids.length + " " + row.steps.length : "";
+  const known = key ? todoNodes.get(key) : nodes.get(from),
+    unfinished = from.endAt === null;
   if (known && !(unfinished && known.dataset.over !== String(ctx.over))) return known;
-  const node = draw(row, state, ctx, names), thread = threadOf(row, state), agent = names.get(thread);
+  const node = draw(row, state, ctx, names),
+    thread = threadOf(row, state),
+    agent = names.get(thread);
   Object.assign(node.dataset, { seq: row.seq, over: ctx.over });
   node.classList.toggle("inner", Boolean(thread) && view.agent === "all");
   const hue = row.kind === "delegation" ? from.agent : agent && agent.agent;
@@ -174,45 +197,114 @@ function drawn(row, state, ctx, names) {
   return node;
 }
 
-const NOTICE_MARKS = new Map([["gap", "⋯"], ["error", "✕"], ["warning", "!"]]);
+const NOTICE_MARKS = new Map([
+  ["gap", "⋯"],
+  ["error", "✕"],
+  ["warning", "!"],
+]);
 
 function draw(row, state, ctx, names) {
   if (row.kind === "message") return message(row, names);
   if (row.kind !== "notice") return renderRow(row, state, ctx) || el("div");
-  return el("div", { class: "mark " + row.severity }, shape(NOTICE_MARKS.get(row.severity) || "·"), el("time", { class: "num", text: clock(row.at) }), el("span", { class: "data", text: row.text }));
+  return el(
+    "div",
+    { class: "mark " + row.severity },
+    shape(NOTICE_MARKS.get(row.severity) || "·"),
+    el("time", { class: "num", text: clock(row.at) }),
+    el("span", { class: "data", text: row.text }),
+  );
 }
 
-const SPEAKERS = new Map([["user", "You"], ["assistant", "Claude"], ["system", "System"]]);
+const SPEAKERS = new Map([
+  ["user", "You"],
+  ["assistant", "Claude"],
+  ["system", "System"],
+]);
 
 function message(row, names) {
-  const agent = names.get(row.agentId), own = row.agentId ? (agent ? agent.agent : "agent " + row.agentId.slice(0, 8)) : "";
+  const agent = names.get(row.agentId),
+    own = row.agentId ? (agent ? agent.agent : "agent " + row.agentId.slice(0, 8)) : "";
   const who = own ? (row.role === "user" ? "Task for " + own : own) : SPEAKERS.get(row.role) || row.role;
   const long = row.text.length > 2400 || row.text.split("\n").length > 30;
   const body = el("div", { class: "text data" }, renderMarkdown(row.text));
-  const node = el("article", { class: "msg " + (row.role === "user" ? "user" : "other") + (long ? " long" : "") },
-    el("header", {}, el("b", { class: "data", text: who }), el("time", { class: "num", text: clock(row.at) }), row.model ? el("span", { class: "model data", text: row.model }) : null, row.truncated ? el("span", { text: "cut here" }) : null), body);
-  if (long) node.append(el("button", { class: "more", type: "button", text: "Show all / less", on: { click: () => node.classList.toggle("open") } }));
+  const node = el(
+    "article",
+    { class: "msg " + (row.role === "user" ? "user" : "other") + (long ? " long" : "") },
+    el(
+      "header",
+      {},
+      el("b", { class: "data", text: who }),
+      el("time", { class: "num", text: clock(row.at) }),
+      row.model ? el("span", { class: "model data", text: row.model }) : null,
+      row.truncated ? el("span", { text: "cut here" }) : null,
+    ),
+    body,
+  );
+  if (long)
+    node.append(
+      el("button", {
+        class: "more",
+        type: "button",
+        text: "Show all / less",
+        on: { click: () => node.classList.toggle("open") },
+      }),
+    );
   return node;
 }
 
 /** The buttons that choose the thread, and a line about the chosen agent. */
 function renderThreads(state, ctx) {
-  const agent = view.agent && view.agent !== "all" ? state.agents.get(view.agent) : null, host = $("threads");
+  const agent = view.agent && view.agent !== "all" ? state.agents.get(view.agent) : null,
+    host = $("threads");
   host.hidden = !state.agents.size && !view.agent;
   if (host.hidden) return;
   const key = [view.agent, agent].map((v) => (v ? v.key || v : "")).join(" ") + (agent ? agent.status : "");
   if (host.dataset.key === key) return;
   host.dataset.key = key;
-  const choice = (words, value, pressed) => el("button", { class: "plain data cut", type: "button", "aria-pressed": String(pressed), text: words, data: { thread: value || "" }, on: { click: () => ctx.onAgent(value) } });
+  const choice = (words, value, pressed) =>
+    el("button", {
+      class: "plain data cut",
+      type: "button",
+      "aria-pressed": String(pressed),
+      text: words,
+      data: { thread: value || "" },
+      on: { click: () => ctx.onAgent(value) },
+    });
   const over = agent && agent.status !== "started";
-  const facts = agent ? [agent.task, agent.status === "started" ? "running" : agent.status + (span(agent.durationMs ?? agent.endAt - agent.at) ? " in " + span(agent.durationMs ?? agent.endAt - agent.at) : ""), agent.toolUses !== null && plural(agent.toolUses, "tool call"), agent.tokens !== null && count(agent.tokens) + " tokens", agent.background && "background", over && agent.reason] : [];
-  host.replaceChildren(choice("Main thread", null, !view.agent), choice("All threads", "all", view.agent === "all"), agent ? choice(agent.agent + " ✕", null, true) : "", el("span", { class: "info data cut grow", text: facts.filter(Boolean).join(" · ") }));
+  const facts = agent
+    ? [
+        agent.task,
+        agent.status === "started"
+          ? "running"
+          : agent.status +
+            (span(agent.durationMs ?? agent.endAt - agent.at)
+              ? " in " + span(agent.durationMs ?? agent.endAt - agent.at)
+              : ""),
+        agent.toolUses !== null && plural(agent.toolUses, "tool call"),
+        agent.tokens !== null && count(agent.tokens) + " tokens",
+        agent.background && "background",
+        over && agent.reason,
+      ]
+    : [];
+  host.replaceChildren(
+    choice("Main thread", null, !view.agent),
+    choice("All threads", "all", view.agent === "all"),
+    agent ? choice(agent.agent + " ✕", null, true) : "",
+    el("span", { class: "info data cut grow", text: facts.filter(Boolean).join(" · ") }),
+  );
   if (agent) host.children[2].setAttribute("aria-label", "Close the thread of this agent");
 }
 
 function nothing(session, agent) {
   const node = $("talk-none") || el("div", { id: "talk-none", class: "empty" }, el("b"), el("span"));
   text(node.firstChild, agent ? "Nothing from this agent yet" : "No conversation yet");
-  text(node.lastChild, agent ? "Its messages and tool calls appear here as it writes them. Claude 1.x shows them only when the agent is done." : isLive(session) && session.shown.startedAt ? "Type a first prompt in Claude's terminal; messages and tool calls appear here as they happen." : "Nothing was said in this session.");
+  text(
+    node.lastChild,
+    agent
+      ? "Its messages and tool calls appear here as it writes them. Claude 1.x shows them only when the agent is done."
+      : isLive(session) && session.shown.startedAt
+        ? "Type a first prompt in Claude's terminal; messages and tool calls appear here as they happen."
+        : "Nothing was said in this session.",
+  );
   return node;
 }

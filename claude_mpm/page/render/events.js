@@ -12,41 +12,79 @@ const off = new Set(QUIET);
 const at = { key: "", records: [], shown: null, paused: null, pausedAt: 0, event: null, follow: true };
 const pool = [];
 
-const button = (id, words, run, more = {}) => el("button", { id, class: "plain", type: "button", text: words, on: { click: run }, ...more });
+const button = (id, words, run, more = {}) =>
+  el("button", { id, class: "plain", type: "button", text: words, on: { click: run }, ...more });
 const els = {};
 /** What the view is built of. `draw()` asks for a redraw. */
 export function wireEvents(draw) {
   els.draw = draw;
   els.kinds = el("div", { id: "kinds", class: "menu", hidden: true, role: "group", "aria-label": "Event types" });
-  els.menu = button("kinds-button", "Types", () => ((els.kinds.hidden = !els.kinds.hidden), attr(els.menu, "aria-expanded", !els.kinds.hidden)), { "aria-expanded": "false", "aria-controls": "kinds" });
+  els.menu = button(
+    "kinds-button",
+    "Types",
+    () => ((els.kinds.hidden = !els.kinds.hidden), attr(els.menu, "aria-expanded", !els.kinds.hidden)),
+    { "aria-expanded": "false", "aria-controls": "kinds" },
+  );
   els.sum = el("span", { id: "event-sum", class: "info num" });
   els.pause = button("pause", "Pause", () => pause(!at.paused), { "aria-pressed": "false" });
   els.export = button("export", "Export JSONL", exportShown);
   els.spacer = el("div", { id: "spacer", role: "presentation" });
-  els.list = el("div", { id: "list", tabindex: "0", role: "listbox", "aria-label": "Events", on: { scroll: onScroll, keydown: onKey } }, els.spacer);
+  els.list = el(
+    "div",
+    { id: "list", tabindex: "0", role: "listbox", "aria-label": "Events", on: { scroll: onScroll, keydown: onKey } },
+    els.spacer,
+  );
   els.none = el("div", { id: "list-none", class: "empty", hidden: true });
   els.title = el("b", { id: "detail-title", class: "data cut grow" });
   els.json = el("pre", { id: "json", class: "data", tabindex: "0" });
   els.copy = button("copy", "Copy JSON", copy);
-  els.detail = el("aside", { id: "detail", "aria-label": "One event", hidden: true }, el("div", { class: "tools" }, els.title, els.copy, button("detail-close", "✕", closeEvent, { "aria-label": "Close this event" })), els.json);
-  els.down = el("button", { id: "list-down", class: "down", type: "button", text: "Newest ↓", hidden: true, on: { click: newestEvent } });
+  els.detail = el(
+    "aside",
+    { id: "detail", "aria-label": "One event", hidden: true },
+    el(
+      "div",
+      { class: "tools" },
+      els.title,
+      els.copy,
+      button("detail-close", "✕", closeEvent, { "aria-label": "Close this event" }),
+    ),
+    els.json,
+  );
+  els.down = el("button", {
+    id: "list-down",
+    class: "down",
+    type: "button",
+    text: "Newest ↓",
+    hidden: true,
+    on: { click: newestEvent },
+  });
   els.body = el("div", { id: "event-body" }, els.list, els.none, els.detail, els.down);
-  host.replaceChildren(el("div", { class: "tools" }, els.menu, els.kinds, els.sum, el("span", { class: "grow" }), els.pause, els.export), els.body);
-  document.addEventListener("click", (event) => { if (!els.kinds.hidden && !host.firstChild.contains(event.target)) els.menu.click(); });
+  host.replaceChildren(
+    el("div", { class: "tools" }, els.menu, els.kinds, els.sum, el("span", { class: "grow" }), els.pause, els.export),
+    els.body,
+  );
+  document.addEventListener("click", (event) => {
+    if (!els.kinds.hidden && !host.firstChild.contains(event.target)) els.menu.click();
+  });
 }
 
 /** Whether terminal output is wanted. */
 export const wantsOutput = () => !off.has("claude.output");
 
-const matches = (event) => !off.has(event.type) && (!at.query || JSON.stringify(event).toLowerCase().includes(at.query));
+const matches = (event) =>
+  !off.has(event.type) && (!at.query || JSON.stringify(event).toLowerCase().includes(at.query));
 
 /** The events that the list shows for a session up to the moment looked at. */
 function records(session, range) {
   if (at.paused) return at.paused;
-  const log = session.log, limit = session.cursor && !session.cursor.live ? session.cursor.position : log.length;
-  const key = [session.id, view.query, [...off].sort().join(), range ? range.join("-") : ""].join("\n"), noise = session.noise.length ? session.noise.at(-1).seq : 0;
-  if (at.key !== key || limit < at.upTo || noise !== at.noise || log.first !== at.first) Object.assign(at, { key, records: [], upTo: log.first, noise, first: log.first, query: view.query.toLowerCase() });
-  const inRange = (event) => !range || (Date.parse(event.timestamp) >= range[0] && Date.parse(event.timestamp) <= range[1]);
+  const log = session.log,
+    limit = session.cursor && !session.cursor.live ? session.cursor.position : log.length;
+  const key = [session.id, view.query, [...off].sort().join(), range ? range.join("-") : ""].join("\n"),
+    noise = session.noise.length ? session.noise.at(-1).seq : 0;
+  if (at.key !== key || limit < at.upTo || noise !== at.noise || log.first !== at.first)
+    Object.assign(at, { key, records: [], upTo: log.first, noise, first: log.first, query: view.query.toLowerCase() });
+  const inRange = (event) =>
+    !range || (Date.parse(event.timestamp) >= range[0] && Date.parse(event.timestamp) <= range[1]);
   if (at.upTo < limit) {
     const fresh = log.events(at.upTo, limit).filter((event) => matches(event) && inRange(event));
     const wanted = at.upTo === log.first ? session.noise.filter((event) => matches(event) && inRange(event)) : [];
@@ -60,7 +98,8 @@ function records(session, range) {
 /** Draw the events of a session; `range` [from, to] in ms limits them. Returns how many match. */
 export function renderEvents(session, range) {
   at.session = session;
-  const shown = (at.shown = records(session, range)), all = session.log.length - session.log.first + session.noise.length;
+  const shown = (at.shown = records(session, range)),
+    all = session.log.length - session.log.first + session.noise.length;
   renderKinds(session);
   text(els.sum, shown.length === all ? plural(all, "event") : count(shown.length) + " of " + plural(all, "event"));
   attr(els.pause, "aria-pressed", Boolean(at.paused));
@@ -69,7 +108,13 @@ export function renderEvents(session, range) {
   els.export.disabled = !shown.length;
   els.list.hidden = !shown.length;
   els.none.hidden = shown.length > 0;
-  if (!shown.length) els.none.replaceChildren(el("b", { text: all ? "Nothing matches" : "No events yet" }), el("span", { text: all ? "Clear the search, or show more types." : "Every event of this session appears here, newest last." }));
+  if (!shown.length)
+    els.none.replaceChildren(
+      el("b", { text: all ? "Nothing matches" : "No events yet" }),
+      el("span", {
+        text: all ? "Clear the search, or show more types." : "Every event of this session appears here, newest last.",
+      }),
+    );
   prop(els.spacer, "height", shown.length * ROW + "px");
   if (at.follow && !at.paused) els.list.scrollTop = shown.length * ROW;
   els.down.hidden = !shown.length || (at.follow && !at.paused);
@@ -80,14 +125,34 @@ export function renderEvents(session, range) {
 }
 
 function renderKinds(session) {
-  const kinds = [...new Set([...session.types.keys(), ...QUIET])].sort(), families = Map.groupBy(kinds, (kind) => kind.split(".")[0]);
+  const kinds = [...new Set([...session.types.keys(), ...QUIET])].sort(),
+    families = Map.groupBy(kinds, (kind) => kind.split(".")[0]);
   const key = kinds.map((kind) => kind + off.has(kind) + session.types.get(kind)).join();
   text(els.menu, "Types (" + kinds.filter((kind) => !off.has(kind)).length + " of " + kinds.length + ") ▾");
   if (els.kinds.hidden || els.kinds.dataset.key === key) return;
   els.kinds.dataset.key = key;
   const focused = document.activeElement && document.activeElement.dataset.kind;
-  const row = (kind) => el("button", { type: "button", role: "checkbox", "aria-checked": null, "aria-pressed": String(!off.has(kind)), data: { kind }, title: "Click: show or hide. Alt-click: only this one.", on: { click: (event) => toggle(kind, event.altKey || event.shiftKey) } }, el("span", { class: "check", text: off.has(kind) ? "☐" : "☑" }), el("span", { class: "grow", text: kind }), el("span", { class: "num", text: session.types.get(kind) ? count(session.types.get(kind)) : "" }));
-  els.kinds.replaceChildren(...[...families].map(([family, members]) => el("div", { class: "family" }, el("h3", { text: family }), members.map(row))));
+  const row = (kind) =>
+    el(
+      "button",
+      {
+        type: "button",
+        role: "checkbox",
+        "aria-checked": null,
+        "aria-pressed": String(!off.has(kind)),
+        data: { kind },
+        title: "Click: show or hide. Alt-click: only this one.",
+        on: { click: (event) => toggle(kind, event.altKey || event.shiftKey) },
+      },
+      el("span", { class: "check", text: off.has(kind) ? "☐" : "☑" }),
+      el("span", { class: "grow", text: kind }),
+      el("span", { class: "num", text: session.types.get(kind) ? count(session.types.get(kind)) : "" }),
+    );
+  els.kinds.replaceChildren(
+    ...[...families].map(([family, members]) =>
+      el("div", { class: "family" }, el("h3", { text: family }), members.map(row)),
+    ),
+  );
   for (const item of els.kinds.querySelectorAll("button")) item.removeAttribute("role");
   if (focused) [...els.kinds.querySelectorAll("button")].find((item) => item.dataset.kind === focused)?.focus();
 }
@@ -102,12 +167,16 @@ function toggle(kind, only) {
 }
 
 function renderRows() {
-  const shown = at.shown || [], top = els.list.scrollTop, need = Math.ceil((els.list.clientHeight || 400) / ROW) + 12;
-  const first = Math.max(0, Math.min(Math.floor(top / ROW) - 6, shown.length - need)), last = Math.min(shown.length, first + need);
+  const shown = at.shown || [],
+    top = els.list.scrollTop,
+    need = Math.ceil((els.list.clientHeight || 400) / ROW) + 12;
+  const first = Math.max(0, Math.min(Math.floor(top / ROW) - 6, shown.length - need)),
+    last = Math.min(shown.length, first + need);
   while (pool.length < last - first) addRow();
   let active = null;
   pool.forEach((row, i) => {
-    const index = first + i, event = index < last ? shown[index] : null;
+    const index = first + i,
+      event = index < last ? shown[index] : null;
     row.element.hidden = !event;
     if (!event) return;
     if (row.index !== index) prop(row.element, "--y", (row.index = index) * ROW + "px");
@@ -121,7 +190,14 @@ function renderRows() {
 }
 
 function addRow() {
-  const element = el("div", { class: "row", role: "option", id: "row" + pool.length }, el("span", { class: "at" }), el("span", { class: "no" }), el("span", { class: "kind cut" }), el("span", { class: "what data cut" }));
+  const element = el(
+    "div",
+    { class: "row", role: "option", id: "row" + pool.length },
+    el("span", { class: "at" }),
+    el("span", { class: "no" }),
+    el("span", { class: "kind cut" }),
+    el("span", { class: "what data cut" }),
+  );
   const row = { element, event: null, index: -1 };
   element.addEventListener("click", () => showEvent(row.event));
   pool.push(row);
@@ -130,8 +206,13 @@ function addRow() {
 
 function fillRow(row, event) {
   row.event = event;
-  const [time, number, kind, what] = row.element.children, data = dict(event.data);
-  const bad = event.type === "system.error" || data.ok === false || data.status === "failed" || (event.type === "session.end" && (data.signal || data.exit_code));
+  const [time, number, kind, what] = row.element.children,
+    data = dict(event.data);
+  const bad =
+    event.type === "system.error" ||
+    data.ok === false ||
+    data.status === "failed" ||
+    (event.type === "session.end" && (data.signal || data.exit_code));
   row.element.className = "row" + (event.type === "system.gap" ? " gap" : bad ? " bad" : "");
   text(time, clock(Date.parse(event.timestamp), true));
   text(number, event.type === "system.gap" ? "⋯" : String(event.seq ?? ""));
@@ -142,16 +223,47 @@ function fillRow(row, event) {
 const SUMMARIES = new Map([
   ["claude.output", (d) => str(d.content)],
   ["claude.message", (d) => (d.agent_id ? "[" + line(d.agent_id, 12) + "] " : "") + str(d.role) + ": " + line(d.text)],
-  ["claude.status", (d) => [d.status, d.activity, d.waiting_for && "for " + str(dict(d.waiting_for).kind || d.waiting_for), d.message].filter(Boolean).map((v) => line(v)).join(" · ")],
+  [
+    "claude.status",
+    (d) =>
+      [d.status, d.activity, d.waiting_for && "for " + str(dict(d.waiting_for).kind || d.waiting_for), d.message]
+        .filter(Boolean)
+        .map((v) => line(v))
+        .join(" · "),
+  ],
   ["tool.start", (d) => str(d.tool) + "  " + brief(d.input)],
-  ["tool.end", (d) => str(d.tool) + (d.ok === false ? "  failed  " : "  ") + (span(num(d.duration_ms)) ? span(num(d.duration_ms)) + "  " : "") + line(d.summary)],
+  [
+    "tool.end",
+    (d) =>
+      str(d.tool) +
+      (d.ok === false ? "  failed  " : "  ") +
+      (span(num(d.duration_ms)) ? span(num(d.duration_ms)) + "  " : "") +
+      line(d.summary),
+  ],
   ["agent.delegation", (d) => str(d.agent) + " " + str(d.status) + ": " + line(d.task)],
   ["agent.status", (d) => plural(list(d.active_agents).length, "agent") + " active"],
-  ["todo.update", (d) => {
-    const current = list(d.todos).filter((t) => dict(t).status === "in_progress").map((t) => str(t.content)).join(", "), stats = dict(d.stats);
-    return str(stats.completed) + " of " + str(stats.total) + " done" + (current ? ": " + current : "");
-  }],
-  ["claude.usage", (d) => [str(d.model), num(d.context_percent) !== null && Math.round(d.context_percent) + " % context", num(d.cost_usd) !== null && "$" + d.cost_usd.toFixed(2)].filter(Boolean).join(" · ")],
+  [
+    "todo.update",
+    (d) => {
+      const current = list(d.todos)
+          .filter((t) => dict(t).status === "in_progress")
+          .map((t) => str(t.content))
+          .join(", "),
+        stats = dict(d.stats);
+      return str(stats.completed) + " of " + str(stats.total) + " done" + (current ? ": " + current : "");
+    },
+  ],
+  [
+    "claude.usage",
+    (d) =>
+      [
+        str(d.model),
+        num(d.context_percent) !== null && Math.round(d.context_percent) + " % context",
+        num(d.cost_usd) !== null && "$" + d.cost_usd.toFixed(2),
+      ]
+        .filter(Boolean)
+        .join(" · "),
+  ],
   ["session.start", (d) => str(d.reason) + " " + str(d.session_id)],
   ["session.end", (d) => endText(d)],
   ["system.error", (d) => str(d.error)],
@@ -170,14 +282,23 @@ function onScroll() {
   renderRows();
 }
 
-const STEPS = new Map([["ArrowDown", 1], ["ArrowUp", -1], ["PageDown", 15], ["PageUp", -15], ["End", Infinity], ["Home", -Infinity]]);
+const STEPS = new Map([
+  ["ArrowDown", 1],
+  ["ArrowUp", -1],
+  ["PageDown", 15],
+  ["PageUp", -15],
+  ["End", Infinity],
+  ["Home", -Infinity],
+]);
 function onKey(event) {
-  const step = STEPS.get(event.key), shown = at.shown;
+  const step = STEPS.get(event.key),
+    shown = at.shown;
   if (!step || !shown || !shown.length) return;
   event.preventDefault();
   event.stopPropagation();
   const from = at.event ? shown.indexOf(at.event) : step > 0 ? -1 : shown.length;
-  const to = Math.max(0, Math.min(shown.length - 1, from + step)), y = to * ROW;
+  const to = Math.max(0, Math.min(shown.length - 1, from + step)),
+    y = to * ROW;
   at.follow = to === shown.length - 1;
   if (y < els.list.scrollTop) els.list.scrollTop = y;
   else if (y + ROW > els.list.scrollTop + els.list.clientHeight) els.list.scrollTop = y + ROW - els.list.clientHeight;
@@ -210,10 +331,15 @@ export function closeEvent() {
 }
 
 function coloured(pretty) {
-  const out = [], token = /("(?:[^"\\]|\\.)*")(\s*:)?|-?\b\d[\d.eE+-]*\b|\b(?:true|false|null)\b/g;
-  let from = 0, match;
+  const out = [],
+    token = /("(?:[^"\\]|\\.)*")(\s*:)?|-?\b\d[\d.eE+-]*\b|\b(?:true|false|null)\b/g;
+  let from = 0,
+    match;
   while (out.length < 3000 && (match = token.exec(pretty))) {
-    out.push(el("span", { text: pretty.slice(from, match.index) }), el("span", { class: match[2] ? "k" : match[1] ? "s" : "n", text: match[0] }));
+    out.push(
+      el("span", { text: pretty.slice(from, match.index) }),
+      el("span", { class: match[2] ? "k" : match[1] ? "s" : "n", text: match[0] }),
+    );
     from = token.lastIndex;
   }
   return [...out, el("span", { text: pretty.slice(from) })];
@@ -221,7 +347,11 @@ function coloured(pretty) {
 
 /** Pause or resume the list. */
 export function pause(on) {
-  Object.assign(at, { paused: on && at.shown ? at.shown.slice() : null, pausedAt: at.session ? at.session.total : 0, key: "" });
+  Object.assign(at, {
+    paused: on && at.shown ? at.shown.slice() : null,
+    pausedAt: at.session ? at.session.total : 0,
+    key: "",
+  });
   els.draw();
 }
 export const togglePause = () => pause(!at.paused);
@@ -238,7 +368,10 @@ export const exportLine = (event) => plainJson(JSON.stringify(event)) + "\n";
 
 function exportShown() {
   const url = URL.createObjectURL(new Blob(at.shown.map(exportLine), { type: "application/x-ndjson" }));
-  const link = el("a", { href: url, download: (nameOf(at.session).replace(/[^\w.-]+/g, "_") || "session") + "-events.jsonl" });
+  const link = el("a", {
+    href: url,
+    download: (nameOf(at.session).replace(/[^\w.-]+/g, "_") || "session") + "-events.jsonl",
+  });
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }

@@ -2,11 +2,30 @@
 
 import { el, text, attr, shape } from "./dom.js";
 import { ago, clock, count, dollars, num, span, str } from "../plain.js";
-import { store, prefs, mood, isLive, lastAt, labelOf, nameOf, needy, until, agentsRunning, tokensOf, ordered } from "../store.js";
+import {
+  store,
+  prefs,
+  mood,
+  isLive,
+  lastAt,
+  labelOf,
+  nameOf,
+  needy,
+  until,
+  agentsRunning,
+  tokensOf,
+  ordered,
+} from "../store.js";
 import { endText } from "../reduce.js";
 
 const $ = (id) => document.getElementById(id);
-const LINK = new Map([["live", "● live"], ["catching up", "◐ catching up"], ["slow", "◐ the server answers slowly"], ["refused", "✕ refused"], ["connecting", "◌ connecting"]]);
+const LINK = new Map([
+  ["live", "● live"],
+  ["catching up", "◐ catching up"],
+  ["slow", "◐ the server answers slowly"],
+  ["refused", "✕ refused"],
+  ["connecting", "◌ connecting"],
+]);
 
 /** What the selected session's source is doing; an ordinary end is no alarm. */
 function linkWords(session, link) {
@@ -28,11 +47,21 @@ export function renderBar(session) {
   const waiting = needy().length;
   $("needy").hidden = !waiting;
   text($("needy"), "◆ " + waiting + (waiting === 1 ? " needs you" : " need you"));
-  const can = "Notification" in window && isSecureContext, permission = can ? Notification.permission : "denied";
+  const can = "Notification" in window && isSecureContext,
+    permission = can ? Notification.permission : "denied";
   $("notify").hidden = !can;
-  text($("notify"), permission === "granted" ? "Notifications on" : permission === "denied" ? "Notifications blocked" : "Notify me");
+  text(
+    $("notify"),
+    permission === "granted" ? "Notifications on" : permission === "denied" ? "Notifications blocked" : "Notify me",
+  );
   $("notify").disabled = permission !== "default";
-  attr($("notify"), "title", permission === "denied" ? "Your browser blocks notifications from this page. Allow them in the site settings beside the address." : "Get a notification when a session needs you");
+  attr(
+    $("notify"),
+    "title",
+    permission === "denied"
+      ? "Your browser blocks notifications from this page. Allow them in the site settings beside the address."
+      : "Get a notification when a session needs you",
+  );
   attr($("sound"), "aria-pressed", prefs.sound);
   text($("theme"), prefs.theme === "light" ? "Light" : prefs.theme === "dark" ? "Dark" : "Auto");
   attr($("theme"), "aria-label", "Colours: " + prefs.theme);
@@ -40,12 +69,20 @@ export function renderBar(session) {
 
 /** Draw a session's header for the state that is shown. `live`: the state is the newest one. */
 export function renderHead(session, state, live) {
-  const info = state.info, [name, mark, word] = mood(session), over = session.over || session.shown.ended;
+  const info = state.info,
+    [name, mark, word] = mood(session),
+    over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
   text($("where"), ":" + session.port);
   text($("path"), str(info.working_dir));
-  attr($("path"), "title", str(info.working_dir) + (info.claude_version ? " · Claude " + str(info.claude_version) : "") + (state.status.pid ? " · pid " + state.status.pid : ""));
+  attr(
+    $("path"),
+    "title",
+    str(info.working_dir) +
+      (info.claude_version ? " · Claude " + str(info.claude_version) : "") +
+      (state.status.pid ? " · pid " + state.status.pid : ""),
+  );
   attr($("mood"), "data-mood", name);
   if ($("mood").dataset.said !== mark + word) {
     $("mood").dataset.said = mark + word;
@@ -56,7 +93,10 @@ export function renderHead(session, state, live) {
 }
 
 function statsOf(session, state, live, over) {
-  const usage = state.usage, tokens = tokensOf(usage), agents = over && live ? 0 : agentsRunning(state), known = Math.max(state.agents.size, agents);
+  const usage = state.usage,
+    tokens = tokensOf(usage),
+    agents = over && live ? 0 : agentsRunning(state),
+    known = Math.max(state.agents.size, agents);
   const end = live ? until(session) : state.at;
   return [
     usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
@@ -64,7 +104,10 @@ function statsOf(session, state, live, over) {
     usage && usage.cost_usd !== null && ["cost", dollars(usage.cost_usd, usage.cost_is_estimate)],
     usage && ["tokens", count(tokens.input) + " in, " + count(tokens.output) + " out"],
     known && ["agents", agents + " of " + known],
-    live && !over && state.process && num(state.process.cpu_percent) !== null && ["cpu", Math.round(state.process.cpu_percent) + " %"],
+    live &&
+      !over &&
+      state.process &&
+      num(state.process.cpu_percent) !== null && ["cpu", Math.round(state.process.cpu_percent) + " %"],
     state.startedAt && ["age", span(Math.max(1000, end - state.startedAt))],
   ].filter(Boolean);
 }
@@ -81,11 +124,35 @@ function renderStats(stats) {
 }
 
 function renderNotes(session, over) {
-  const now = session.shown, at = lastAt(session), ended = $("ended");
+  const now = session.shown,
+    at = lastAt(session),
+    ended = $("ended");
   ended.hidden = !over && session.link.state !== "lost";
-  if (now.ended) text(ended.firstChild || ended.appendChild(el("span")), endText(now.ended) + " at " + clock(now.ended.at) + ", " + ago(Date.now() - now.ended.at) + ". What this page saw of it stays here until you close the tab.");
-  else if (!ended.hidden) text(ended.firstChild || ended.appendChild(el("span")), "Connection lost" + (session.over ? "; the process is gone" : "") + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".");
-  const trouble = !over && session.link.state === "refused" ? session.link.why + " " + session.link.hint : !over && now.status.claude_status === "error" ? now.status.message || "Claude reported an error." : "";
+  if (now.ended)
+    text(
+      ended.firstChild || ended.appendChild(el("span")),
+      endText(now.ended) +
+        " at " +
+        clock(now.ended.at) +
+        ", " +
+        ago(Date.now() - now.ended.at) +
+        ". What this page saw of it stays here until you close the tab.",
+    );
+  else if (!ended.hidden)
+    text(
+      ended.firstChild || ended.appendChild(el("span")),
+      "Connection lost" +
+        (session.over ? "; the process is gone" : "") +
+        ". Everything here is as of " +
+        (at ? clock(at) : "the last event") +
+        ".",
+    );
+  const trouble =
+    !over && session.link.state === "refused"
+      ? session.link.why + " " + session.link.hint
+      : !over && now.status.claude_status === "error"
+        ? now.status.message || "Claude reported an error."
+        : "";
   $("trouble").hidden = !trouble;
   text($("trouble"), trouble);
   renderSuccessor(session, over);
@@ -93,12 +160,26 @@ function renderNotes(session, over) {
 
 /** Another run on the port of a session that is over is offered, never opened by itself. */
 function renderSuccessor(session, over) {
-  const host = $("other"), next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
+  const host = $("other"),
+    next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
   const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (host.dataset.key === key) return;
   host.dataset.key = key;
-  if (next) host.replaceChildren(el("span", { text: "A new session started on this port: " + labelOf(next) + "." }), el("button", { type: "button", class: "plain", data: { go: next.id }, text: "Open it" }));
-  else host.replaceChildren(el("span", { text: "Nothing is reconnecting." }), el("button", { type: "button", class: "plain", data: { look: "1" }, text: "Look for a new session on :" + session.port }));
+  if (next)
+    host.replaceChildren(
+      el("span", { text: "A new session started on this port: " + labelOf(next) + "." }),
+      el("button", { type: "button", class: "plain", data: { go: next.id }, text: "Open it" }),
+    );
+  else
+    host.replaceChildren(
+      el("span", { text: "Nothing is reconnecting." }),
+      el("button", {
+        type: "button",
+        class: "plain",
+        data: { look: "1" },
+        text: "Look for a new session on :" + session.port,
+      }),
+    );
 }

@@ -23,11 +23,18 @@ export function renderNeeds(session, describe = () => null) {
   const body = describe(waiting) || plain(waiting);
   $("needs-input").replaceChildren(...(body ? [body] : []));
   $("needs-input").hidden = !body;
-  text($("needs-how"), (waiting.input && waiting.message ? waiting.message + "  " : "") + "Answer in the terminal of " + str(session.shown.info.working_dir) + ".");
+  text(
+    $("needs-how"),
+    (waiting.input && waiting.message ? waiting.message + "  " : "") +
+      "Answer in the terminal of " +
+      str(session.shown.info.working_dir) +
+      ".",
+  );
 }
 
 function plain(waiting) {
-  const input = waiting.input === null ? waiting.message : typeof waiting.input === "string" ? waiting.input : pairs(waiting.input);
+  const input =
+    waiting.input === null ? waiting.message : typeof waiting.input === "string" ? waiting.input : pairs(waiting.input);
   return input ? el("pre", { class: "data", tabindex: "0", text: cut(input, SHOWN) }) : null;
 }
 
