@@ -159,7 +159,6 @@ class Link {
     this.set("catching up");
     this.send("subscribe", { channels: CHANNELS, since: session.seq });
     this.send("ping"); // answered after the replay
-    this.send("get_screen");
     this.send("get_instances");
     changed();
   }

@@ -94,7 +94,8 @@ const dedent = (line, size) => line.slice(Math.min(size, indentOf(line)));
 function indentedCode(lines, at) {
   const text = [];
   let next = at;
-  while (next < lines.length && (isBlank(lines[next]) || indentOf(lines[next]) >= 4)) text.push(lines[next++].slice(4));
+  while (next < lines.length && (isBlank(lines[next]) || indentOf(lines[next]) >= 4))
+    text.push(lines[next++].slice(4));
   return [{ type: "code", language: "", text: text.join("\n").trimEnd() }, next];
 }
 

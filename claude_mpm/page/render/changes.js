@@ -1,7 +1,7 @@
 // The Changes view: the files a session touched, each with its edits in order.
 
 import { changedFiles } from "../changes.js";
-import { plural } from "../plain.js";
+import { plural, str } from "../plain.js";
 import { renderCounts, renderDiff } from "./diff.js";
 import { el } from "./dom.js";
 import { disclosure, shownPath } from "./tool.js";
@@ -101,6 +101,6 @@ function renderChange(change, state, ctx) {
 }
 
 function agentName(state, agentId) {
-  for (const agent of state.agents.values()) if (agent.agentId === agentId) return agent.agent || "agent";
+  for (const agent of state.agents.values()) if (agent.agentId === agentId) return str(agent.agent) || "agent";
   return "agent";
 }

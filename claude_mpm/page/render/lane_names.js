@@ -1,7 +1,7 @@
 /** The words of the timeline: names beside the lanes, the agents' tasks, the ruler's labels, the tip at the pointer. */
 
 import { callHint } from "../lanes.js";
-import { clock, span } from "../plain.js";
+import { clean, clock, span } from "../plain.js";
 import { arrange, el, prop, text } from "./dom.js";
 import { topOf } from "./plot.js";
 
@@ -40,7 +40,7 @@ export class LaneNames {
       this._pool.set(lane.row, row);
     }
     const top = topOf(lane.row, plot.scrolled) - topOf(1, 0);
-    row.name.title = `${lane.type}: ${lane.task.slice(0, 300)}`;
+    row.name.title = clean(`${lane.type}: ${lane.task.slice(0, 300)}`);
     row.name.className = `tl-name agent-hue-${lane.hue}`;
     row.name.dataset.status = lane.status;
     prop(row.name, "--depth", lane.depth);

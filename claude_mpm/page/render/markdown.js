@@ -1,6 +1,6 @@
 // A message's Markdown as elements. Everything is made with createElement; no text ever becomes markup.
 
-import { flatText } from "../inline.js";
+import { flatText } from "../emphasis.js";
 import { parseMarkdown } from "../markdown.js";
 import { visible, webAddress } from "../text.js";
 import { el } from "./dom.js";

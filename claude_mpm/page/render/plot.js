@@ -1,6 +1,7 @@
 /** Draws the timeline's marks on a canvas: ticks, the main thread, a bar and its calls for each agent. */
 
 import { xOf } from "../axis.js";
+import { el } from "./dom.js";
 
 /** Heights in px: the ruler, the main thread's row below it, one agent's row. */
 export const RULER = 18;
@@ -15,7 +16,7 @@ const COLOURS = [
 ];
 
 /** Elements whose computed colours are those of the plot: a canvas cannot read custom properties. */
-export function colourProbes(el) {
+export function colourProbes() {
   return el("span", { class: "tl-colours", hidden: true }, COLOURS.map((name) => el("i", { data: { colour: name } })));
 }
 

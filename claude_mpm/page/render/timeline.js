@@ -4,11 +4,12 @@ import { inside, pan, ticks, timeAt, whole, xOf, zoom } from "../axis.js";
 import {
   agentLanes, boundsOf, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn, rowFinder, under,
 } from "../lanes.js";
-import { clock, plural, span } from "../plain.js";
-import { attr, el, prop, text } from "./dom.js";
+import { clock } from "../plain.js";
+import { attr, prop, text } from "./dom.js";
 import { gestures } from "./gestures.js";
-import { AGENT_ROW, MAIN_ROW, RULER, colourProbes, drawPlot, readColours, rowAt } from "./plot.js";
 import { LaneNames, tipFor } from "./lane_names.js";
+import { AGENT_ROW, MAIN_ROW, RULER, drawPlot, readColours, rowAt } from "./plot.js";
+import { rangeText, summaryOf, timelineParts } from "./timeline_parts.js";
 
 const ROWS_IN_SIGHT = 5; // agents' rows; more scroll
 const STEP = 2; // zoom of the buttons and of + and −
@@ -40,17 +41,20 @@ export class Timeline {
    * Show `state`, the newest one also while the cursor is in the past: the future of the cursor is drawn too.
    *
    * `live` says that no moment is chosen, else `cursorAt` is the moment in ms. `now` is the time up to which the state
-   * is known: the clock while connected, the last word of a server that is gone. Draws in the next animation frame.
+   * is known: the clock while connected, the last word of a server that is gone. Draws in the next animation frame. A
+   * state that started at another time is another session, which begins with nothing zoomed and nothing selected.
    */
   update(state, { live, cursorAt, now }) {
+    const before = this._input?.state.startedAt ?? null;
+    if (before !== null && before !== state.startedAt) this._view = this._range = null;
     this._input = { state, cursorAt: live ? null : cursorAt, end: endOf(state, Math.floor(now / 1000) * 1000) };
     this._schedule();
   }
 
   /** Show the head alone, or everything again. */
   fold(folded) {
-    this._body.hidden = folded;
-    attr(this._foldButton, "aria-expanded", !folded);
+    this._parts.body.hidden = folded;
+    attr(this._parts.foldButton, "aria-expanded", !folded);
     this._schedule();
   }
 
@@ -70,56 +74,34 @@ export class Timeline {
   }
 
   _build(onAgent) {
-    const button = (label, title, click) =>
-      el("button", { class: "plain", type: "button", title, "aria-label": title, text: label, on: { click } });
-    this._foldButton = el("button", {
-      class: "tl-fold", type: "button", text: "Timeline", on: { click: () => this.fold(!this._body.hidden) } });
-    this._summary = el("span", { class: "tl-summary num" });
-    this.controls = el("span", { class: "tl-controls" });
-    this._rangeText = el("span", { class: "num" });
-    this._chip = el("span", { class: "tl-chip", hidden: true }, this._rangeText,
-      button("Zoom", "Zoom to the selected time", () => this._zoomToRange()),
-      button("×", "Clear the selected time", () => this._choose(null)));
-    const zooms = el("span", { class: "tl-zoom" }, button("−", "Zoom out", () => this._zoomBy(STEP)),
-      button("+", "Zoom in", () => this._zoomBy(1 / STEP)),
-      button("All", "Show the whole session", () => this._look(null)));
-    this._canvas = el("canvas", { "aria-hidden": "true" });
-    this._probes = colourProbes(el);
-    this._texts = el("div", { class: "tl-texts", "aria-hidden": "true" });
-    this._box = el("div", { class: "tl-range", hidden: true });
-    this._edge = el("div", { class: "tl-edge", hidden: true });
-    this._line = el("div", { class: "tl-cursor", hidden: true });
-    this._plot = el("div", { class: "tl-plot", role: "slider", tabindex: "0", "aria-label": "Moment shown" },
-      this._canvas, this._texts, this._box, this._edge, this._line);
     this._names = new LaneNames(onAgent);
-    this._tip = el("div", { class: "tl-tip", hidden: true, "aria-hidden": "true" });
-    this._scroller = el("div", { class: "tl-scroll" },
-      el("div", { class: "tl-pane" }, this._names.element, this._plot), el("div", { class: "tl-spacer" }));
-    this._body = el("div", { class: "tl-body" }, this._scroller, this._tip);
-    this._head = el("div", { class: "tl-head" }, this._foldButton, this._summary, this._chip, this.controls, zooms);
-    this._root = el("section", { class: "timeline", "aria-label": "Timeline", hidden: true },
-      this._head, this._body, this._probes);
-    this._host.replaceChildren(this._root);
+    this._parts = timelineParts(this._names.element, {
+      fold: () => this.fold(!this._parts.body.hidden), zoomOut: () => this._zoomBy(STEP),
+      zoomIn: () => this._zoomBy(1 / STEP), all: () => this._look(null),
+      zoomToRange: () => this._zoomToRange(), clear: () => this._choose(null),
+    });
+    this.controls = this._parts.controls;
+    this._host.replaceChildren(this._parts.root);
   }
 
   _listen() {
     const redraw = () => { this._drawn = ""; this._schedule(); }, { signal } = this._stop;
     this._resizes = new ResizeObserver(() => this._schedule());
-    this._resizes.observe(this._plot);
+    this._resizes.observe(this._parts.plot);
     this._themes = new MutationObserver(redraw);
     this._themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw, { signal });
-    this._scroller.addEventListener("scroll", () => this._schedule(), { signal });
-    gestures(this._plot, {
+    this._parts.scroller.addEventListener("scroll", () => this._schedule(), { signal });
+    gestures(this._parts.plot, {
       click: (x) => this._seekTo(x),
-      scrub: (x) => { this._seekTo(x); this._tip.hidden = true; },
-      pannable: () => this._view !== null || this._scroller.scrollHeight > this._scroller.clientHeight,
+      scrub: (x) => { this._seekTo(x); this._parts.tip.hidden = true; },
+      pannable: () => this._view !== null || this._parts.scroller.scrollHeight > this._parts.scroller.clientHeight,
       pan: (dx, dy) => this._pan(dx, dy),
       select: (x, anchor) => this.select([x, anchor].map((each) => this._clampedTime(each)).sort((a, b) => a - b)),
       selected: () => this._choose(this._range),
       zoom: (factor, x) => this._zoomAt(factor, x),
       hover: (x, y) => this._hover(x, y),
-      leave: () => { this._tip.hidden = true; },
+      leave: () => { this._parts.tip.hidden = true; },
       cursorX: () => (this._input?.cursorAt == null ? null : xOf(this._shown, this._width, this._input.cursorAt)),
       key: (event) => this._key(event),
     }, signal);
@@ -134,7 +116,7 @@ export class Timeline {
   }
 
   get _width() {
-    return this._plot.clientWidth;
+    return this._parts.plot.clientWidth;
   }
 
   _schedule() {
@@ -144,16 +126,16 @@ export class Timeline {
   _render() {
     if (!this._input) return;
     const { state } = this._input;
-    this._root.hidden = !hasTimeline(state);
-    if (this._root.hidden) return;
-    text(this._summary, summaryOf(state));
-    this._chip.hidden = !this._range;
-    if (this._range) text(this._rangeText, rangeText(this._range));
-    if (this._body.hidden) return;
+    this._parts.root.hidden = !hasTimeline(state);
+    if (this._parts.root.hidden) return;
+    text(this._parts.summary, summaryOf(state));
+    this._parts.chip.hidden = !this._range;
+    if (this._range) text(this._parts.rangeText, rangeText(this._range));
+    if (this._parts.body.hidden) return;
     const lanes = agentLanes(state, this._input.end);
     const rows = Math.min(lanes.length, ROWS_IN_SIGHT);
-    prop(this._body, "--tl-height", `${RULER + MAIN_ROW + rows * AGENT_ROW + 1}px`);
-    prop(this._body, "--tl-hidden", `${(lanes.length - rows) * AGENT_ROW}px`);
+    prop(this._parts.body, "--tl-height", `${RULER + MAIN_ROW + rows * AGENT_ROW + 1}px`);
+    prop(this._parts.body, "--tl-hidden", `${(lanes.length - rows) * AGENT_ROW}px`);
     if (this._width < 20) return;
     this._draw(lanes);
     this._place();
@@ -161,7 +143,7 @@ export class Timeline {
 
   /** The canvas and the labels, when anything about them changed. */
   _draw(lanes) {
-    const { state, end } = this._input, view = this._shown, width = this._width, scrolled = this._scroller.scrollTop;
+    const { state, end } = this._input, view = this._shown, width = this._width, scrolled = this._parts.scroller.scrollTop;
     const height = RULER + MAIN_ROW + Math.min(lanes.length, ROWS_IN_SIGHT) * AGENT_ROW;
     const wanted = [state.seq, state.calls.size, end, view.from, view.to, width, height, scrolled].join();
     if (wanted === this._drawn) return;
@@ -172,12 +154,12 @@ export class Timeline {
       view, width, height, scrolled, ticks: ticks(view, width), phases: phasesIn(state, view, end), lanes: inSight,
       prompts: promptsIn(state, view), marks: callMarks(state, view, width, rowOf, end),
     };
-    const ratio = devicePixelRatio || 1, context = this._canvas.getContext("2d");
-    this._canvas.width = Math.round(width * ratio);
-    this._canvas.height = Math.round(height * ratio);
+    const ratio = devicePixelRatio || 1, context = this._parts.canvas.getContext("2d");
+    this._parts.canvas.width = Math.round(width * ratio);
+    this._parts.canvas.height = Math.round(height * ratio);
     context.scale(ratio, ratio);
-    drawPlot(context, plot, readColours(this._probes));
-    this._names.show(this._texts, plot, (at) => xOf(view, width, at));
+    drawPlot(context, plot, readColours(this._parts.probes));
+    this._names.show(this._parts.texts, plot, (at) => xOf(view, width, at));
     this._rowOf = rowOf;
     this._lanes = lanes;
   }
@@ -190,19 +172,19 @@ export class Timeline {
       element.hidden = x < -1 || x > width + 1 || at === null;
       prop(element, "--x", `${x.toFixed(1)}px`);
     };
-    put(this._line, cursorAt);
-    put(this._edge, end);
-    this._edge.dataset.kind = state.ended ? "end" : "now";
-    this._edge.dataset.live = String(cursorAt === null);
+    put(this._parts.line, cursorAt);
+    put(this._parts.edge, end);
+    this._parts.edge.dataset.kind = state.ended ? "end" : "now";
+    this._parts.edge.dataset.live = String(cursorAt === null);
     const [from, to] = (this._range ?? [0, 0]).map((at) => Math.min(width, Math.max(0, xOf(view, width, at))));
-    this._box.hidden = !this._range;
-    prop(this._box, "--x", `${from}px`);
-    prop(this._box, "--width", `${Math.max(1, to - from)}px`);
+    this._parts.box.hidden = !this._range;
+    prop(this._parts.box, "--x", `${from}px`);
+    prop(this._parts.box, "--width", `${Math.max(1, to - from)}px`);
     const bounds = this._bounds, at = cursorAt ?? end;
-    attr(this._plot, "aria-valuemin", 0);
-    attr(this._plot, "aria-valuemax", Math.round((bounds.to - bounds.from) / 1000));
-    attr(this._plot, "aria-valuenow", Math.round((at - bounds.from) / 1000));
-    attr(this._plot, "aria-valuetext", cursorAt === null ? (state.ended ? "the end" : "live") : clock(at));
+    attr(this._parts.plot, "aria-valuemin", 0);
+    attr(this._parts.plot, "aria-valuemax", Math.round((bounds.to - bounds.from) / 1000));
+    attr(this._parts.plot, "aria-valuenow", Math.round((at - bounds.from) / 1000));
+    attr(this._parts.plot, "aria-valuetext", cursorAt === null ? (state.ended ? "the end" : "live") : clock(at));
   }
 
   _clampedTime(x) {
@@ -217,15 +199,15 @@ export class Timeline {
 
   _look(view) {
     this._view = view;
-    this._tip.hidden = true;
+    this._parts.tip.hidden = true;
     this._schedule();
   }
 
   _pan(dx, dy) {
-    const before = this._view?.from, scrolled = this._scroller.scrollTop;
-    this._scroller.scrollTop -= dy;
+    const before = this._view?.from, scrolled = this._parts.scroller.scrollTop;
+    this._parts.scroller.scrollTop -= dy;
     if (this._view) this._look(pan(this._view, (-dx / this._width) * (this._view.to - this._view.from), this._bounds));
-    return before !== this._view?.from || scrolled !== this._scroller.scrollTop;
+    return before !== this._view?.from || scrolled !== this._parts.scroller.scrollTop;
   }
 
   _zoomAt(factor, x) {
@@ -257,14 +239,14 @@ export class Timeline {
 
   _hover(x, y) {
     if (!this._lanes) return;
-    const { state, end } = this._input, row = rowAt(y, this._scroller.scrollTop);
+    const { state, end } = this._input, row = rowAt(y, this._parts.scroller.scrollTop);
     const found = under({ state, view: this._shown, width: this._width, rowOf: this._rowOf, end }, row, x);
     const { from, to } = this._bounds;
-    this._tip.hidden = found.at < from || found.at > to || row > this._lanes.length;
-    if (this._tip.hidden) return;
-    this._tip.replaceChildren(...tipFor(found, row === 0 ? null : this._lanes[row - 1], end));
-    const left = this._plot.offsetLeft + x, room = this._body.clientWidth - this._tip.offsetWidth - 4;
-    prop(this._tip, "--x", `${Math.max(4, Math.min(left + 12, room))}px`);
+    this._parts.tip.hidden = found.at < from || found.at > to || row > this._lanes.length;
+    if (this._parts.tip.hidden) return;
+    this._parts.tip.replaceChildren(...tipFor(found, row === 0 ? null : this._lanes[row - 1], end));
+    const left = this._parts.plot.offsetLeft + x, room = this._parts.body.clientWidth - this._parts.tip.offsetWidth - 4;
+    prop(this._parts.tip, "--x", `${Math.max(4, Math.min(left + 12, room))}px`);
   }
 
   _key(event) {
@@ -288,12 +270,3 @@ export class Timeline {
     this._choose(this._range ? [low, Math.max(low, at)] : [Math.min(from, at), Math.max(from, at)]);
   }
 }
-
-function summaryOf(state) {
-  let running = 0;
-  for (const agent of state.agents.values()) if (agent.status === "started") running++;
-  if (!state.agents.size) return plural(state.calls.size, "call");
-  return plural(state.agents.size, "agent") + (running ? `, ${running} running` : "");
-}
-
-const rangeText = ([from, to]) => `${clock(from)} – ${clock(to)} · ${span(to - from) || "0 s"}`;

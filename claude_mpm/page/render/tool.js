@@ -1,7 +1,8 @@
 // Rows of work in a conversation: a tool call, folded changes of the todo list, an agent's card.
 
-import { agentAnswer, agentNumbers, describe } from "../tools.js";
-import { plural, running, span } from "../plain.js";
+import { agentAnswer } from "../results.js";
+import { agentNumbers, describe } from "../tools.js";
+import { num, plural, running, span, str } from "../plain.js";
 import { firstLine, relativePath, visible } from "../text.js";
 import { renderCounts } from "./diff.js";
 import { el } from "./dom.js";
@@ -69,7 +70,7 @@ export function renderCall(call, ctx) {
   );
   const row = el(
     "div",
-    { class: "call", data: { state: about.state, tool: call.tool ?? "", seq: call.seq } },
+    { class: "call", data: { state: about.state, tool: str(call.tool), seq: call.seq } },
     details,
     rawButton(call.seq, ctx),
   );
@@ -197,7 +198,7 @@ const renderStep = ({ mark, text }) =>
     el("span", { class: "data", text }),
   );
 
-/** What was finished and begun by name, what was added as a number: "✔ Reproduce the bug ▸ Fix it ○ 6 new todos". */
+/** What was finished and begun by name, what was added as a number: "✔ Reproduce the bug ▸ Fix it ○ 6 new todos" */
 function digest(steps) {
   const last = new Map();
   for (const step of steps) last.set(step.text, step); // started and completed in one run: completed is what counts
@@ -219,12 +220,18 @@ function digest(steps) {
  */
 export function renderAgent(agent, ctx, { seq, call } = {}) {
   const state =
-    agent.status === "started" ? (ctx.over ? "unfinished" : "running") : agent.status === "failed" ? "failed" : "done";
+    agent.status === "started"
+      ? ctx.over
+        ? "unfinished"
+        : "running"
+      : agent.status === "failed"
+        ? "failed"
+        : "done";
   const head = el(
     "div",
     { class: "agent-head" },
-    el("b", { class: "agent-name data", text: agent.agent || "Agent" }),
-    el("span", { class: "agent-task data", text: firstLine(visible(String(agent.task ?? ""))) }),
+    el("b", { class: "agent-name data", text: str(agent.agent) || "Agent" }),
+    el("span", { class: "agent-task data", text: firstLine(visible(str(agent.task))) }),
     el("button", {
       class: "agent-open",
       type: "button",
@@ -240,16 +247,18 @@ export function renderAgent(agent, ctx, { seq, call } = {}) {
     agentLine(agent, state, ctx),
   );
   if (state === "failed" && agent.reason)
-    card.append(el("p", { class: "call-error data", text: firstLine(visible(String(agent.reason))) }));
-  const answer = call && state !== "failed" ? firstLine(agentAnswer(String(call.summary ?? ""))) : "";
+    card.append(el("p", { class: "call-error data", text: firstLine(visible(str(agent.reason))) }));
+  const answer = call && state !== "failed" ? firstLine(agentAnswer(str(call.summary))) : "";
   if (answer) card.append(el("p", { class: "agent-answer data", text: answer }));
   return card;
 }
 
 function agentLine(agent, state, ctx) {
   const words = { running: "", done: "done", failed: "failed", unfinished: "no result" }[state];
-  const took = state === "running" ? "" : span(agent.durationMs ?? (agent.endAt ? agent.endAt - agent.at : null));
-  const parts = [words, agent.background ? "in background" : "", took, agentNumbers(agent)].filter(Boolean).join(" · ");
+  const took = state === "running" ? "" : span(num(agent.durationMs) ?? (agent.endAt ? agent.endAt - agent.at : null));
+  const parts = [words, agent.background ? "in background" : "", took, agentNumbers(agent)]
+    .filter(Boolean)
+    .join(" · ");
   const time = state === "running" ? runningTime(agent.at, ctx) : null;
   return el("p", { class: "agent-line" }, time, time && parts ? " · " + parts : parts);
 }
