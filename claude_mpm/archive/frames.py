@@ -27,11 +27,10 @@ def of_file(file: SessionFile) -> Iterator[Frame]:
     if file.kind == "recording":
         return recording.lines(file.path)
     instance_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"claude-mpm:{file.session_id}"))
-    return (_frame(event, seq, instance_id) for seq, event in enumerate(reader.events(file), 1))
+    return (_frame(event, seq, instance_id, file.session_id) for seq, event in enumerate(reader.events(file), 1))
 
 
-def _frame(event: Event, seq: int, instance_id: str) -> Frame:
-    session = {} if event.session_id is None else {"session_id": event.session_id}
+def _frame(event: Event, seq: int, instance_id: str, session_id: str) -> Frame:
     stamp = ev.rfc3339(time.time() if event.time is None else event.time)
     frame = {"type": event.type, "timestamp": stamp, "seq": seq, "instance_id": instance_id}
-    return {**frame, **session, "source": event.source, "data": dict(event.data)}
+    return {**frame, "session_id": event.session_id or session_id, "source": event.source, "data": dict(event.data)}

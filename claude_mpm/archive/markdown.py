@@ -74,11 +74,11 @@ class _Page:
         yield from (f"- {name}: {value}" for name, value in facts.items() if value)
 
     def _message(self, data: Mapping[str, Any]) -> Iterator[str]:
-        speaker = (str(data.get("role")), data.get("agent_id"))
+        role, agent_id = str(data.get("role")), data.get("agent_id")
+        speaker = (role, agent_id)
         if speaker != self._speaker:
-            name = _SPEAKERS.get(speaker[0], speaker[0])
-            agent = f" (agent: {self._tasks.get(speaker[1], speaker[1])})" if speaker[1] else ""
-            yield from self._paragraph(f"## {name}{agent}")
+            agent = f" (agent: {self._tasks.get(str(agent_id), str(agent_id))})" if agent_id else ""
+            yield from self._paragraph(f"## {_SPEAKERS.get(role, role)}{agent}")
             self._speaker = speaker
         yield from self._paragraph(str(data.get("text", "")).strip())
         if data.get("truncated"):

@@ -31,7 +31,7 @@ async function load(source) {
   for (const text of await unpack(JSON.parse(element().textContent))) take(source, text);
   if (!source.session) throw new Error("it holds no events");
   source.session.noScreen = "A page in a file has no pictures of the terminal; `claude-mpm export --format cast` has its output.";
-  bury(source.session, source.session.shown.ended ? "ended" : "gone");
+  bury(source.session, "ended");
   source.state = "over";
   changed();
 }

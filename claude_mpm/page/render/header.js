@@ -74,7 +74,7 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
-  text($("where"), ":" + session.port);
+  text($("where"), session.port ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
     $("path"),
@@ -136,13 +136,13 @@ function renderNotes(session, over) {
         clock(now.ended.at) +
         ", " +
         ago(Date.now() - now.ended.at) +
-        ". What this page saw of it stays here until you close the tab.",
+        (session.link.exported ? "." : ". What this page saw of it stays here until you close the tab."),
     );
   else if (!ended.hidden)
     text(
       ended.firstChild || ended.appendChild(el("span")),
-      "Connection lost" +
-        (session.over ? "; the process is gone" : "") +
+      (session.link.exported ? "This file does not hold the end of the session" : "Connection lost") +
+        (session.over === "gone" ? "; the process is gone" : "") +
         ". Everything here is as of " +
         (at ? clock(at) : "the last event") +
         ".",
@@ -163,7 +163,7 @@ let successor = "";
 function renderSuccessor(session, over) {
   const host = $("other"),
     next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
-  const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
+  const idle = over && !next && !session.link.exported && session.link.home && session.link === store.home && session.link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (successor === key) return;
