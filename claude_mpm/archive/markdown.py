@@ -105,7 +105,7 @@ class _Page:
     def _todos(self, data: Mapping[str, Any]) -> Iterator[str]:
         """The todos that are new or have changed since the list was shown last."""
         found = [todo for todo in data.get("todos", ()) if isinstance(todo, dict)]
-        items = [f"- [{_MARKS.get(todo.get('status'), ' ')}] {_one_line(todo.get('content'))}" for todo in found]
+        items = [f"- [{_MARKS.get(str(todo.get('status')), ' ')}] {_one_line(todo.get('content'))}" for todo in found]
         for item in items:
             if item not in self._todos_shown:
                 yield from self._item(item)
