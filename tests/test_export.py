@@ -24,7 +24,7 @@ from watching import Watcher
 from claude_mpm.archive import cast, export, frames, markdown, page_bundle, recording
 from claude_mpm.archive.catalog import SessionFile, identify
 from claude_mpm.archive.page_bundle import BundleError
-from claude_mpm.archive.recorder import Recorder
+from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.cli.export import run as export_command
 from claude_mpm.errors import ClaudeMpmError, UsageError
 from claude_mpm.feed import event as ev
@@ -367,6 +367,20 @@ def test_what_is_no_session_is_a_usage_error(home: Path, tmp_path: Path) -> None
         done = run("export", ROOT / name if name == "setup.py" else name, home=home, cwd=tmp_path)
         assert (done.returncode, why in done.stderr) == (2, True), done.stderr
         assert done.stderr.count(b"\n") == 1
+
+
+def test_the_cast_of_a_session_comes_from_its_recording(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transcript = home / f".claude/projects/-tmp/{SESSION}.jsonl"
+    transcript.parent.mkdir(parents=True)
+    transcript.write_bytes((DATA / f"transcripts/2.1.330/{SESSION}.jsonl").read_bytes())
+    for at, text in ((1.79e9, "older"), (1.79e9 + 60, "newer")):
+        recorded(recording_path(home / ".claude-mpm", at, SESSION), *session(ev.claude_output(text, 0)))
+    recorded(recording_path(home / ".claude-mpm", 1.79e9 + 90, "33333333-3333-4333-8333-333333333333"), *session())
+    assert exported(monkeypatch, tmp_path, "2222", "-o", "out.cast") == 0
+    assert b"newer" in (tmp_path / "out.cast").read_bytes()
+    assert exported(monkeypatch, tmp_path, "last", "-o", "out.md") == 0
 
 
 def test_a_running_session_is_exported_by_its_port(home: Path, tmp_path: Path) -> None:

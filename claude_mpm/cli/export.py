@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_mpm.archive import catalog, export, frames
+from claude_mpm.archive import catalog, export, frames, recording
 from claude_mpm.archive.export import FORMATS, Format, Frames
 from claude_mpm.archive.frames import Frame
 from claude_mpm.archive.redact import Redactor
 from claude_mpm.cli.options import command_parser
 from claude_mpm.cli.terminal_lines import printable, say
 from claude_mpm.client import Client, ProtocolError
+from claude_mpm.config import Config
 from claude_mpm.errors import ClaudeMpmError, UsageError
 
 PAGE_EVENTS = 10_000  # events asked for at a time, the most a server gives
@@ -34,7 +35,7 @@ formats:
   html    the monitor page with the session inside; it opens from disk, offline, in any browser (the default)
   md      a text to read: prompts, answers, tool calls, what was edited as diffs
   jsonl   the events, one JSON object a line, as docs/protocol.md describes them
-  cast    the terminal as an asciicast v2, for asciinema; needs recorded output
+  cast    the terminal as an asciicast v2, for asciinema; needs a recording (--record), or a running session
 
 API keys, tokens, private keys, passwords in URLs and in assignments are masked, and how many were is said. Look at the file
 before you give it away all the same: nothing recognises every secret.
@@ -58,7 +59,7 @@ def run(args: Sequence[str]) -> int:
     parser.add_argument("--no-redact", action="store_true", help="leave secrets in")
     chosen = parser.parse_args(args)
     form = _format(chosen)
-    session = _running(chosen.session) or _ended(chosen.session)
+    session = _running(chosen.session) or _ended(chosen.session, form)
     redactor = None if chosen.no_redact else Redactor()
     contents = export.write(_redacted(session.frames, redactor), form, session.size)
     path = chosen.output or f"claude-{session.name}.{form}"
@@ -84,8 +85,11 @@ def _redacted(source: Frames, redactor: Redactor | None) -> Frames:
     return masked
 
 
-def _ended(name: str) -> _Session:
+def _ended(name: str, form: Format) -> _Session:
     file = catalog.find(name, catalog.config_dir(os.environ))
+    if form == "cast" and file.kind == "transcript":  # which has no output
+        recorded = recording.of_session(Config().state_dir, file.session_id)
+        file = file if recorded is None else catalog.identify(recorded)
     if file.kind == "export":
         raise UsageError(f"{printable(name)} is an exported page already; open it in a browser")
     return _Session(re.sub(r"[^\w.-]", "_", file.session_id)[:80], lambda: frames.of_file(file))
