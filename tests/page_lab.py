@@ -15,8 +15,8 @@ POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:
 START = 1_772_355_600_000  # ms; the first event of the story, as in session.mjs
 X_OF = """
 const [at] = arguments, plot = document.querySelector('.tl-plot').getBoundingClientRect();
-const span = lab.now - lab.log.startedAt;
-return Math.round(plot.left + plot.width * (at - lab.log.startedAt) / span);
+const span = lab.now - lab.log.oldestAt;
+return Math.round(plot.left + plot.width * (at - lab.log.oldestAt) / span);
 """
 
 

@@ -156,7 +156,7 @@ def test_another_session_begins_with_nothing_zoomed_or_selected(page: Page) -> N
     whole = texts(page, ".tl-tick")
     page.js("document.querySelector('.tl-zoom [title=\"Zoom in\"]').click(); lab.timeline.select([0, 1])")
     page.until(lambda: texts(page, ".tl-tick") != whole and page.shows(".tl-chip"), "zoomed and selected")
-    page.js("lab.timeline.update({...lab.log.live, startedAt: lab.log.startedAt + 1}, {live: true, now: lab.now})")
+    page.js("lab.timeline.update({...lab.log.live, startedAt: lab.log.oldestAt + 1}, {live: true, now: lab.now})")
     page.until(lambda: texts(page, ".tl-tick") == whole and not page.shows(".tl-chip"), "all of the other session")
 
 

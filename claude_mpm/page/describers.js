@@ -245,7 +245,9 @@ function mcpCall(about) {
 }
 
 function unknownCall({ tool, call, input, summary, state, path }) {
-  const entries = Object.entries(input).slice(0, MAX_FIELDS);
+  const entries = Object.entries(input)
+    .filter(([, value]) => value !== null && value !== "")
+    .slice(0, MAX_FIELDS);
   const fields = entries.map(([key, value]) => [line(visible(key), 60), visible(cut(fieldText(value), 4000))]);
   if (!entries.length && str(call.input) && typeof call.input !== "object")
     fields.push(["input", visible(str(call.input))]);

@@ -1,4 +1,4 @@
-/** What a session used: tokens, cost and context by turn, and how its tools and agents fared. Pure. */
+/** What a session has used: tokens, cost and context by turn; calls, failures and time by tool and agent. Pure. */
 
 const PARTS = ["input", "output", "cache_read", "cache_creation"];
 
@@ -6,9 +6,9 @@ const finite = (value) => (Number.isFinite(value) ? value : 0);
 const sum = (tokens) => PARTS.reduce((total, part) => total + finite(tokens?.[part]), 0);
 
 /**
- * All numbers of a state of reduce.js, at `end` (ms) for what still runs:
+ * All numbers of a state. What still runs is counted up to `end`, in ms. Returns
  * {tokens: {input, output, cache_read, cache_creation, total} | null, cost, costIsEstimate, context, turns, tools,
- * agents}; cost (US dollars) and context (per cent) are null where they are not known.
+ * agents}; `cost` (US dollars) and `context` (per cent) are null if they are not known.
  */
 export function numbersOf(state, end) {
   const { usage } = state, totals = usage?.totals;
@@ -25,9 +25,9 @@ export function numbersOf(state, end) {
 }
 
 /**
- * A turn lasts from a prompt of the user to the next one. What was used before the first prompt is a turn of its own,
- * with seq null: [{seq, at, prompt, tokens, output, cost, context}]. `cost` is what the turn added to the session's,
- * `context` the fullest the main thread's was; both are null where nothing told them.
+ * The turns of a session, each from one prompt of the user to the next: [{seq, at, prompt, tokens, output, cost,
+ * context}]. Anything used before the first prompt is a turn with `seq` null. `cost` is what the turn added to the cost
+ * of the session, `context` the most that the main thread's context was filled; both are null if they are not known.
  */
 export function turnsOf(state) {
   const turns = [];
@@ -52,14 +52,14 @@ export function turnsOf(state) {
   return turns;
 }
 
-/** Events tell a session's cost so far. A little less is an estimate put right, far less a new session after /clear. */
+/** Events give the cost so far. A slightly lower one corrects an estimate; a far lower one follows a /clear. */
 const added = (before, now) => (now < before / 2 ? now : now - before);
 
 const turn = (seq, at, prompt) => ({ seq, at, prompt, tokens: 0, output: 0, cost: null, context: null });
 
 /**
- * Tools by name, the one that took longest in all first:
- * [{name, calls, failures, running, totalMs, slowestMs, slowest}]; `slowest` is the call.
+ * Tools by name, the one with the longest total time first:
+ * [{name, calls, failures, running, totalMs, slowestMs, slowest}], where `slowest` is a call.
  */
 export function toolsOf(state, end) {
   const groups = new Map();
@@ -70,7 +70,7 @@ export function toolsOf(state, end) {
   return ranked(groups);
 }
 
-/** Agents by type, as toolsOf does tools, with the `tokens` and calls (`toolUses`) that are known. */
+/** Agents by type, in the same form and order, with the sums of their `tokens` and `toolUses`. */
 export function agentsOf(state, end) {
   const groups = new Map();
   for (const agent of state.agents.values()) {
@@ -105,7 +105,7 @@ function tally(group, running, failed, took, subject) {
 
 const ranked = (groups) => [...groups.values()].sort((a, b) => b.totalMs - a.totalMs || b.calls - a.calls);
 
-/** At most `limit` bars for many turns: neighbours are joined, and keep the first one's seq and prompt. */
+/** At most `limit` turns, made by joining neighbours; a joined turn has the seq and the prompt of its first. */
 export function joined(turns, limit) {
   const size = Math.ceil(turns.length / limit);
   if (size <= 1) return turns;

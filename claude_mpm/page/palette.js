@@ -1,14 +1,14 @@
 /** Fuzzy matching for the command palette. Pure. */
 
-const SHOWN = 50; // matches returned; nobody reads further
-const LONGEST = 200; // characters of a label that are searched
-const START = 12, WORD = 8, RUN = 6, HIT = 1; // points: start of the label, of a word, next to the last hit, others
-const GAP = 0.1; // points lost per character passed over
+const SHOWN = 50; // matches; nobody reads further down
+const LONGEST = 200; // characters of a label to search
+const START = 12, WORD = 8, RUN = 6, HIT = 1; // points for the start of the label, of a word, the next letter, others
+const GAP = 0.1; // points lost for each character skipped
 const WORD_START = /[\s\-_/.:·(]/;
 
 /**
- * The items whose label has the query's characters in order, the best match first: [{item, at}], `at` being the indices
- * of the matched characters. Case and spaces in the query do not count. An empty query matches all, in their own order.
+ * The items whose labels contain the query's characters in order, the best match first: [{item, at}], where `at` has
+ * the indices of the matched characters. Case and spaces do not matter. An empty query matches all, in their own order.
  *
  * @param {Array<{label: string}>} items
  */
@@ -20,17 +20,17 @@ export function search(query, items) {
     const match = matchLabel(wanted, item.label.slice(0, LONGEST));
     if (match) found.push({ item, ...match });
   }
-  found.sort((a, b) => b.score - a.score); // equal ones keep their own order
+  found.sort((a, b) => b.score - a.score); // the sort is stable: ties keep their own order
   return found.slice(0, SHOWN).map(({ item, at }) => ({ item, at }));
 }
 
-/** {score, at} of the best way to find the characters, tried from every place where the first one is; or null. */
+/** The best match as {score, at}, trying every place where the first character occurs; null if there is none. */
 function matchLabel(wanted, label) {
   const lower = Array.from(label, lowered).join("");
   let best = null;
   for (let from = lower.indexOf(wanted[0]); from >= 0; from = lower.indexOf(wanted[0], from + 1)) {
     const match = matchFrom(wanted, lower, from, nearest) ?? matchFrom(wanted, lower, from, first);
-    if (!match) break; // later starts leave less to match
+    if (!match) break; // if it fails here, it fails at every later place
     if (!best || match.score > best.score) best = match;
   }
   return best;
@@ -53,7 +53,7 @@ function matchFrom(wanted, lower, from, choose) {
   return { score, at };
 }
 
-/** Letters whose lower case is longer stay as they are, so that indices fit the label. */
+/** A letter whose lower case is longer stays as it is, so that indices fit the label. */
 function lowered(char) {
   const lower = char.toLowerCase();
   return lower.length === char.length ? lower : char;
@@ -61,7 +61,7 @@ function lowered(char) {
 
 const first = (lower, char, from) => lower.indexOf(char, from);
 
-/** The next character itself if it follows at once, else the start of a later word, else the first one there is. */
+/** Where `char` is: right at `from`, else at the start of a word, else anywhere after; −1 if nowhere. */
 function nearest(lower, char, from) {
   if (lower.startsWith(char, from)) return from;
   const found = first(lower, char, from);

@@ -5,6 +5,7 @@ import { count, dict, line, num, plural, span, str } from "./plain.js";
 import { exitCode, withoutExit } from "./results.js";
 import { firstLine, lineCount, relativePath, terminalText, visible } from "./text.js";
 
+const NOTICED = 1000; // ms; a call that took less is not worth a number
 const MAX_OUTPUT = 16384; // characters of one text in a detail, as in an event
 
 /**
@@ -41,7 +42,13 @@ export function describe(call, context = {}) {
     path: (value) => relativePath(str(value), context.workingDir),
   });
   const base = { label: tool, subject: "", code: false, facts: [], path: "", parts: [], counts: null };
-  const description = { ...base, state, took: span(num(call.durationMs)), error: "", ...about };
+  const description = {
+    ...base,
+    state,
+    took: num(call.durationMs) >= NOTICED ? span(call.durationMs) : "",
+    error: "",
+    ...about,
+  };
   description.label = line(visible(str(description.label)), 120) || "Tool call";
   description.subject = line(visible(description.subject), 300);
   if (state === "failed") fail(description, tool, summary);

@@ -16,7 +16,7 @@ lab.show = (events, more = {}) => {
   lab.log = new EventLog(reducer);
   for (const event of events) lab.log.push(event);
   lab.cursor = new Cursor(lab.log);
-  lab.now = (lab.log.endedAt ?? Date.now()) + 20000;
+  lab.now = (lab.log.newestAt ?? Date.now()) + 20000;
   Object.assign(lab, { seeks: [], ranges: [], agents: [], chosen: [] });
   lab.timeline = new Timeline(document.getElementById("timeline"), {
     onSeek: (ms) => { lab.seeks.push(ms); lab.cursor.seek(ms); lab.update(); },

@@ -4,7 +4,7 @@ import { changedFiles } from "../changes.js";
 import { plural, str } from "../plain.js";
 import { renderCounts, renderDiff } from "./diff.js";
 import { el } from "./dom.js";
-import { disclosure, shownPath } from "./tool.js";
+import { disclosure, rowActions, shownPath } from "./tool.js";
 
 const MAX_FILES = 300; // listed; the first so many
 const MAX_OPEN_ROWS = 150; // of diffs that are open from the start: about two screens
@@ -86,16 +86,7 @@ function renderChange(change, state, ctx) {
     change.state === "done"
       ? null
       : el("span", { text: change.state === "running" ? "not finished yet" : "no result" }),
-    ctx.onRaw
-      ? el("button", {
-          class: "call-raw",
-          type: "button",
-          title: "Show event " + change.seq,
-          "aria-label": "Show event " + change.seq,
-          text: "{ }",
-          on: { click: () => ctx.onRaw(change.seq) },
-        })
-      : null,
+    rowActions(change.seq, ctx),
   );
   return el("div", { class: "change" }, head, change.edits.edits.map(renderDiff));
 }

@@ -1,20 +1,22 @@
-/** The pointer, the wheel and the keys on the timeline's plot, told as what they mean. */
+/** Turns pointer, wheel and key events on the timeline's plot into what the user means by them. */
 
 import { RULER } from "./plot.js";
 
-const CLICK = 4; // px; a press that moves less is a click
-const GRIP = 6; // px around the cursor's line where it can be taken hold of
-const WHEEL = 0.0015; // zoom per px of wheel: a notch of 100 px is 16 %
-const PINCH = 4; // a trackpad's pinch arrives as a wheel with Ctrl, in smaller steps
+const CLICK = 4; // px; a press that moves less than this is a click
+const GRIP = 6; // px on either side of the cursor's line within which it can be dragged
+const WHEEL = 0.0015; // zoom per px of wheel movement: a notch of 100 px is 16 %
+const PINCH = 4; // a trackpad's pinch arrives as wheel events with Ctrl, in smaller steps
 
 /**
- * Listen on `plot` until `signal` aborts. `actions`, all in px from the plot's left or top edge:
+ * Listen on `plot` until `signal` aborts. Coordinates are px from the plot's left and top edges. `actions`:
  *
  * - click(x), scrub(x): move the cursor, once or while dragging
- * - pannable(): whether something is out of sight; pan(dx, dy) moves to it and returns whether it moved
- * - select(x, anchor): a range between the two; selected(): the range is chosen
- * - zoom(factor, x): returns whether it changed anything; hover(x, y) and leave()
- * - cursorX(): where the cursor's line is, or null; key(event): returns whether it was used
+ * - pannable(): whether anything is out of sight; pan(dx, dy): move the view, and return whether it moved
+ * - select(x, anchor): the selection while dragging; selected(): the drag is over
+ * - zoom(factor, x): returns whether the view changed
+ * - hover(x, y), leave(): the pointer moved without a button, or went away
+ * - cursorX(): where the cursor's line is, or null
+ * - key(event): returns whether the key meant anything
  */
 export function gestures(plot, actions, signal) {
   let press = null; // {id, x, y, lastX, lastY, mode, moved}
@@ -28,7 +30,7 @@ export function gestures(plot, actions, signal) {
     if (event.button !== 0 || press) return;
     const [x, y] = place(event), grip = actions.cursorX();
     const held = y < RULER || (grip !== null && Math.abs(x - grip) <= GRIP);
-    // Panning what is all in sight would do nothing, so there a drag moves the cursor instead.
+    // When everything is in sight there is nothing to pan, so a drag moves the cursor instead.
     const mode = event.shiftKey ? "select" : held || !actions.pannable() ? "scrub" : "pan";
     press = { id: event.pointerId, x, y, lastX: x, lastY: y, mode, moved: false };
     plot.setPointerCapture(event.pointerId);
@@ -55,12 +57,12 @@ export function gestures(plot, actions, signal) {
     const pans = event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY);
     const factor = Math.exp(event.deltaY * WHEEL * (event.ctrlKey ? PINCH : 1) * (event.deltaMode === 1 ? 16 : 1));
     const used = pans ? actions.pan(-sideways, 0) : actions.zoom(factor, x);
-    if (used || event.ctrlKey) event.preventDefault(); // else the page scrolls on
+    if (used || event.ctrlKey) event.preventDefault(); // otherwise the page scrolls
   }, { passive: false });
   listen("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !actions.key(event)) return;
     event.preventDefault();
-    event.stopPropagation(); // the page's own ←, → and Esc mean something else
+    event.stopPropagation(); // elsewhere on the page, these keys mean something else
   });
 }
 

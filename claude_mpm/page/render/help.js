@@ -3,9 +3,9 @@
 import { el } from "./dom.js";
 
 /**
- * Open the overlay with `groups` = [{title, keys: [{keys: ["j", "k"], what}]}]; `also` are sentences below them.
+ * Open the overlay on `groups` = [{title, keys: [{keys: ["j", "k"], what}]}], with the sentences of `also` below them.
  *
- * Esc, the button and a press beside it close it, and the focus returns to where it was.
+ * Esc, ?, the button or a press outside closes it, and focus returns to where it was.
  *
  * @returns {HTMLDialogElement}
  */
@@ -35,16 +35,16 @@ function section({ title, keys }) {
   return el("section", {}, el("h3", { text: title }), el("dl", {}, keys.flatMap(line)));
 }
 
-/** What the timeline and playback listen to, for the overlay's list. */
+/** The timeline's keys and gestures, as a group of the overlay. */
 export const TIME_KEYS = {
   title: "Timeline",
   keys: [
     { keys: ["wheel"], what: "zoom at the pointer" },
     { keys: ["drag"], what: "pan; on the ruler or the cursor, move through time" },
     { keys: ["Shift", "drag"], what: "select a stretch of time" },
-    { keys: ["←", "→"], what: "previous, next thing that happened" },
-    { keys: ["Shift", "←", "→"], what: "the same, selecting" },
-    { keys: ["+", "−", "0"], what: "zoom in, out, all" },
+    { keys: ["←", "→"], what: "previous, next entry" },
+    { keys: ["Shift", "←", "→"], what: "extend the selection" },
+    { keys: ["+", "−", "0"], what: "zoom in, out, show all" },
     { keys: ["Home", "End"], what: "start, live" },
   ],
 };

@@ -1,4 +1,4 @@
-/** The words of the timeline: names beside the lanes, the agents' tasks, the ruler's labels, the tip at the pointer. */
+/** The timeline's texts: names beside the lanes, the agents' tasks, the ruler's labels, the tip at the pointer. */
 
 import { callHint } from "../lanes.js";
 import { clean, clock, span } from "../plain.js";
@@ -6,12 +6,12 @@ import { arrange, el, prop, text } from "./dom.js";
 import { topOf } from "./plot.js";
 
 const PADDING = 7; // px between a bar's edge and its text
-const LEAST = 40; // px that a text needs; where the bar is further right, it stands at the edge
+const LEAST = 40; // px; with less room than this to the right of its start, a task is set against the right edge
 const WAITS = new Map([["permission", "waiting for permission"], ["question", "waiting for an answer"]]);
 
-/** Texts beside and on the lanes in sight. Their elements are reused, so there are never more than fit. */
+/** The texts of the lanes in sight. Elements are kept only for those, so their number is bounded. */
 export class LaneNames {
-  /** `onAgent(key)` is called when a name is pressed; with null the names are text. */
+  /** `onAgent(key)` is called when a name is pressed; with null, names cannot be pressed. */
   constructor(onAgent) {
     this._onAgent = onAgent;
     this._pool = new Map(); // row → {name, task}
@@ -20,7 +20,7 @@ export class LaneNames {
     this.element = el("div", { class: "tl-names" }, this._main, this._clip);
   }
 
-  /** Put the names of `plot.lanes` into `element`, their tasks and the ruler's labels into `texts`. */
+  /** Show the names of `plot.lanes` in `element`, and their tasks and the ruler's labels in `texts`. */
   show(texts, plot, xOf) {
     const rows = plot.lanes.map((lane) => this._lane(lane, plot, xOf));
     for (const row of this._pool.keys()) if (!plot.lanes.some((lane) => lane.row === row)) this._pool.delete(row);
@@ -56,7 +56,7 @@ const placed = (element, x) => {
   return element;
 };
 
-/** The task stands on its bar and may run on behind it, as the lane is its own; at the edge when out of sight. */
+/** A task starts on its agent's bar and may run past its end; if the bar is out of sight, it stands at that edge. */
 function placeTask(element, lane, { width }, xOf, top) {
   const from = xOf(lane.from), to = xOf(lane.to), room = width - from - PADDING;
   const side = to < 0 ? "before" : from > width ? "after" : "on";
@@ -70,7 +70,7 @@ function placeTask(element, lane, { width }, xOf, top) {
   prop(element, "--room", `${Math.max(0, flips ? from - 8 : width - left - 2).toFixed(0)}px`);
 }
 
-/** What the pointer is on, as elements: the time, what the thread or the agent did, its calls. */
+/** The tip's lines for what `under` found: the time, what the thread or the agent was doing, its calls. */
 export function tipFor({ at, phase, calls, more }, lane, end) {
   const doing = lane ? agentLine(lane) : phaseLine(phase, end);
   const lines = [el("p", { class: "tl-tip-time num" }, clock(at), doing && ` · ${doing}`)];

@@ -49,8 +49,8 @@ export function renderCode(text, language = "") {
   const head = el(
     "div",
     { class: "code-head" },
-    el("span", { class: "code-language", text: language }),
     copyButton(shown),
+    language ? el("span", { class: "code-language", text: language }) : null,
   );
   return el("div", { class: "code" }, head, el("pre", { tabindex: 0 }, el("code", { text: shown })));
 }

@@ -1,4 +1,4 @@
-/** The panel of numbers: what the session used by turn, and how its tools and agents fared. */
+/** The Numbers view: what the session has used by turn, and its tools and agents. */
 
 import { callHint, endOf } from "../lanes.js";
 import { joined, numbersOf } from "../numbers.js";
@@ -6,20 +6,20 @@ import { clean, count, dollars, line, plural, span } from "../plain.js";
 import { el, prop } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const BARS = 60; // turns drawn; more are joined
-const ROWS = 60; // of a table; sessions have a few dozen tools at most, but names come from outside
-const HEIGHT = 64; // units of a chart's box, which its style stretches to the width there is
-const FEWEST = 12; // columns of a chart, so that two turns are not two walls
+const BARS = 60; // in a chart; further turns are joined
+const ROWS = 60; // in a table; names come from the session, so there may be any number of them
+const HEIGHT = 64; // of a chart, in px; its width is stretched to fit
+const FEWEST = 12; // columns in a chart, so that two turns do not become two walls
 
 /**
- * The panel for `state`, as new elements. Calls that still run are counted up to `end`, in ms.
+ * The view of `state`, as a new element. Calls that still run are counted up to `end`, in ms.
  *
  * @returns {HTMLElement}
  */
 export function renderNumbers(state, end = endOf(state, state.at)) {
   const numbers = numbersOf(state, end);
-  const tools = numbers.tools.length > 0 && section("Tools", table(TOOL_COLUMNS, numbers.tools));
-  const agents = numbers.agents.length > 0 && section("Agents", table(AGENT_COLUMNS, numbers.agents));
+  const tools = numbers.tools.length > 0 && section("Tools", table("Tools", TOOL_COLUMNS, numbers.tools));
+  const agents = numbers.agents.length > 0 && section("Agents", table("Agents", AGENT_COLUMNS, numbers.agents));
   const empty = !numbers.tokens && !tools && !agents;
   return el("div", { class: "numbers" },
     empty ? el("p", { class: "none", text: "Numbers appear with the first answer and the first tool call." }) : null,
@@ -43,7 +43,7 @@ function facts({ tokens, cost, costIsEstimate, context, turns }) {
 }
 
 function charts({ turns }) {
-  if (turns.length < 2) return null; // one bar says nothing that the facts do not
+  if (turns.length < 2) return null; // a single bar would repeat the facts above
   const bars = joined(turns, BARS);
   const drawn = [
     chart("Tokens by turn", bars, (turn) => turn.tokens, count),
@@ -72,7 +72,7 @@ function chart(title, turns, valueOf, written, full = 0) {
     el("span", { class: "num", text: `up to ${written(most)}` })), box);
 }
 
-/** An SVG element; the names are fixed by the callers, the values are theirs. */
+/** An SVG element. Callers fix the names of attributes; data never chooses one. */
 function node(tag, attributes) {
   const element = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, String(value));
@@ -111,13 +111,14 @@ const AGENT_COLUMNS = new Map([
   ["Tool calls", ({ toolUses }) => (toolUses ? String(toolUses) : "")],
 ]);
 
-/** A row for each group; columns in which nobody has anything are left out. */
-function table(columns, groups) {
+/** A table with a row for each group, without the columns that would be empty. */
+function table(title, columns, groups) {
   const shown = groups.slice(0, ROWS), rest = groups.length - shown.length;
   const told = [...columns].map(([name, cell]) => [name, shown.map((group) => el("td", {}, cell(group, groups)))])
     .filter(([name, cells]) => !name || cells.some((cell) => cell.textContent));
   const head = told.map(([name]) => (name ? el("th", { scope: "col", text: name }) : el("td")));
   const rows = shown.map((_, i) => el("tr", {}, told.map(([, cells]) => cells[i])));
   const table = el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows));
-  return el("div", { class: "wide" }, table, rest > 0 && el("p", { class: "none", text: `and ${rest} more` }));
+  const wide = { class: "wide", tabindex: "0", role: "region", "aria-label": title }; // may scroll, so takes the focus
+  return el("div", wide, table, rest > 0 && el("p", { class: "none", text: `and ${rest} more` }));
 }

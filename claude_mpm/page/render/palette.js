@@ -4,13 +4,13 @@ import { search } from "../palette.js";
 import { attr, el, text } from "./dom.js";
 
 const PAGE = 8; // matches that Page Up and Page Down pass over
-let serial = 0; // tells the ids of one palette from those of another
+let serial = 0; // keeps the element ids of one palette apart from those of the next
 
 /**
- * Open the palette over `items` = [{label, hint, run()}]; `hint` (optional) says what kind of thing it is, or its key.
+ * Open the palette on `items` = [{label, hint, run()}]; `hint`, which is optional, gives the kind of thing or its key.
  *
- * The focus stays inside until it closes, and then returns to where it was; `run` is called after that. Opening it a
- * second time closes the first.
+ * Focus is trapped until the palette closes, and then returns to where it was, before `run` is called. A palette that
+ * is already open is closed.
  *
  * @returns {HTMLDialogElement}
  */
@@ -54,7 +54,7 @@ export function openPalette(items) {
   input.addEventListener("input", show);
   dialog.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the page's keys mean nothing here
-    const composing = event.isComposing; // Enter ends the composition of a character, not the choice
+    const composing = event.isComposing; // then Enter completes a character, not the choice
     const move = event.key === "Tab" && event.shiftKey ? () => choose(chosen - 1) : moves.get(event.key);
     if (!move || composing) return;
     event.preventDefault();

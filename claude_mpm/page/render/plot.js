@@ -1,4 +1,4 @@
-/** Draws the timeline's marks on a canvas: ticks, the main thread, a bar and its calls for each agent. */
+/** Draws the timeline's marks on a canvas: ticks, the main thread, and a bar with its calls for each agent. */
 
 import { xOf } from "../axis.js";
 import { el } from "./dom.js";
@@ -8,19 +8,19 @@ export const RULER = 18;
 export const MAIN_ROW = 30;
 export const AGENT_ROW = 22;
 
-const BAR = { top: 2, height: 18 }; // an agent's bar within its row; its text is above the calls
-const CALLS = { main: [20, 7], agent: [15, 4] }; // top and height of call marks within a row
+const BAR = { top: 2, height: 18 }; // an agent's bar within its row
+const CALLS = { main: [20, 7], agent: [15, 4] }; // top and height of the call marks within a row
 const COLOURS = [
   "tick", "idle", "working", "waiting", "hatch", "prompt", "call", "failed",
   "agent-0", "agent-1", "agent-2", "agent-3", "agent-4", "agent-5",
 ];
 
-/** Elements whose computed colours are those of the plot: a canvas cannot read custom properties. */
+/** Elements that carry the plot's colours: a canvas cannot use custom properties, but it can use computed colours. */
 export function colourProbes() {
   return el("span", { class: "tl-colours", hidden: true }, COLOURS.map((name) => el("i", { data: { colour: name } })));
 }
 
-/** The colours of the present theme, from the probes. */
+/** The colours of the current theme, by name. */
 export function readColours(probes) {
   return Object.fromEntries([...probes.children].map((i) => [i.dataset.colour, getComputedStyle(i).color]));
 }
@@ -28,15 +28,15 @@ export function readColours(probes) {
 /** Where a row begins, in px from the top of the plot. */
 export const topOf = (row, scrolled) => (row === 0 ? RULER : RULER + MAIN_ROW + (row - 1) * AGENT_ROW - scrolled);
 
-/** The row at `y` px from the top of the plot; the ruler counts as the main thread's. */
+/** The row at `y` px from the top of the plot; the ruler counts as part of the main thread's. */
 export const rowAt = (y, scrolled) =>
   y < RULER + MAIN_ROW ? 0 : 1 + Math.floor((y - RULER - MAIN_ROW + scrolled) / AGENT_ROW);
 
 /**
- * Draw everything anew.
+ * Clear the canvas and draw everything.
  *
- * `plot` is {view, width, height, scrolled, ticks, phases, prompts, lanes, marks}; sizes are CSS pixels and the context
- * is already scaled to them. `lanes` are those in sight.
+ * `plot` is {view, width, height, scrolled, ticks, phases, prompts, lanes, marks}; sizes are in CSS pixels, which
+ * the context is already scaled to. `lanes` are only those in sight.
  */
 export function drawPlot(context, plot, colours) {
   context.clearRect(0, 0, plot.width, plot.height);
@@ -86,7 +86,7 @@ function drawAgent(context, { view, width, scrolled }, lane, colours) {
 
 function drawMarks(context, { marks, lanes, scrolled }, colours, wanted) {
   const hues = new Map(lanes.map((lane) => [lane.row, lane.hue]));
-  for (const failed of [false, true]) // failures last, so that nothing covers them
+  for (const failed of [false, true]) // failures last, so that nothing hides them
     for (const mark of marks) {
       if (mark.failed !== failed || !wanted(mark) || (mark.row > 0 && !hues.has(mark.row))) continue;
       const [offset, height] = mark.row === 0 ? CALLS.main : CALLS.agent;
@@ -101,7 +101,7 @@ function fill(context, style, x, y, width, height) {
   context.fillRect(x, y, width, height);
 }
 
-/** Diagonal stripes, so that waiting is told by shape as well as by colour. */
+/** Diagonal stripes: waiting must differ in shape as well as in colour. */
 function hatching(context, colours) {
   const tile = new OffscreenCanvas(7, 7), brush = tile.getContext("2d");
   fill(brush, colours.hatch, 0, 0, 7, 7);

@@ -1,4 +1,4 @@
-/** The timeline of one session: what happened when, and the scrubber that moves the page through it. */
+/** The timeline of a session: what happened when, and the scrubber that moves the page through time. */
 
 import { inside, pan, ticks, timeAt, whole, xOf, zoom } from "../axis.js";
 import {
@@ -11,16 +11,16 @@ import { LaneNames, tipFor } from "./lane_names.js";
 import { AGENT_ROW, MAIN_ROW, RULER, drawPlot, readColours, rowAt } from "./plot.js";
 import { rangeText, summaryOf, timelineParts } from "./timeline_parts.js";
 
-const ROWS_IN_SIGHT = 5; // agents' rows; more scroll
-const STEP = 2; // zoom of the buttons and of + and −
-const LIVE = 6; // px from the end within which a click means "live"
-const PHONE = "(max-width: 760px)"; // as in style.css: there the timeline begins folded
+const ROWS_IN_SIGHT = 5; // agents; if there are more, they scroll
+const STEP = 2; // zoom factor of the buttons and of + and −
+const LIVE = 6; // px; a click this close to the end means "live"
+const PHONE = "(max-width: 760px)"; // as in style.css; there the timeline starts folded
 
 /**
- * One timeline in `host`. `onSeek(ms | null)` is called when the user moves the cursor (null: live), `onRange([from,
- * to] | null)` when they choose a stretch of time, `onAgent(key)`, which is optional, when they press an agent's name.
+ * A timeline in `host`. `onSeek(ms | null)` is called when the user moves the cursor (null: live), `onRange([from, to]
+ * | null)` when they select a stretch of time, and `onAgent(key)`, which is optional, when they press an agent's name.
  *
- * `controls` is an element in its head for buttons of the caller's. Nothing is shown before something happened.
+ * `controls` is an element in its head for the caller's buttons. The timeline is hidden until it has anything to show.
  */
 export class Timeline {
   constructor(host, { onSeek, onRange, onAgent = null }) {
@@ -38,11 +38,12 @@ export class Timeline {
   }
 
   /**
-   * Show `state`, the newest one also while the cursor is in the past: the future of the cursor is drawn too.
+   * Show `state`: always the newest one, for what comes after the cursor is drawn too. `cursorAt` is the moment that
+   * the page shows, in ms, unless it is `live`. `now` is the time up to which the state is known: the clock while
+   * connected, the time of the last event once the server is gone.
    *
-   * `live` says that no moment is chosen, else `cursorAt` is the moment in ms. `now` is the time up to which the state
-   * is known: the clock while connected, the last word of a server that is gone. Draws in the next animation frame. A
-   * state that started at another time is another session, which begins with nothing zoomed and nothing selected.
+   * Draws in the next animation frame. A state with another `startedAt` is another session, for which zoom and
+   * selection are reset.
    */
   update(state, { live, cursorAt, now }) {
     const before = this._input?.state.startedAt ?? null;
@@ -51,20 +52,20 @@ export class Timeline {
     this._schedule();
   }
 
-  /** Show the head alone, or everything again. */
+  /** Show only the head, or everything again. */
   fold(folded) {
     this._parts.body.hidden = folded;
     attr(this._parts.foldButton, "aria-expanded", !folded);
     this._schedule();
   }
 
-  /** Mark [from, to], or nothing with null, without telling `onRange`: for a range from the address. */
+  /** Select [from, to], or nothing with null, without calling `onRange`: for a range that the address names. */
   select(range) {
     this._range = range;
     this._schedule();
   }
 
-  /** Take everything away and listen to nothing more. */
+  /** Remove all elements and listeners. */
   destroy() {
     this._stop.abort();
     this._resizes.disconnect();
@@ -141,9 +142,10 @@ export class Timeline {
     this._place();
   }
 
-  /** The canvas and the labels, when anything about them changed. */
+  /** Draw the canvas and the labels if anything about them has changed. */
   _draw(lanes) {
-    const { state, end } = this._input, view = this._shown, width = this._width, scrolled = this._parts.scroller.scrollTop;
+    const { state, end } = this._input, view = this._shown, width = this._width;
+    const scrolled = this._parts.scroller.scrollTop;
     const height = RULER + MAIN_ROW + Math.min(lanes.length, ROWS_IN_SIGHT) * AGENT_ROW;
     const wanted = [state.seq, state.calls.size, end, view.from, view.to, width, height, scrolled].join();
     if (wanted === this._drawn) return;
@@ -164,7 +166,7 @@ export class Timeline {
     this._lanes = lanes;
   }
 
-  /** What moves without the canvas: the cursor, the end of time, the selection. */
+  /** Place what moves without redrawing the canvas: the cursor, the end, the selection. */
   _place() {
     const { state, cursorAt, end } = this._input, view = this._shown, width = this._width;
     const put = (element, at) => {
@@ -217,7 +219,7 @@ export class Timeline {
     return view.from !== before.from || view.to !== before.to;
   }
 
-  /** Zoom around the cursor where it is in sight, else around the middle. */
+  /** Zoom around the cursor if it is in sight, else around the middle. */
   _zoomBy(factor) {
     const at = this._input.cursorAt ?? this._input.end, x = xOf(this._shown, this._width, at);
     this._zoomAt(factor, x >= 0 && x <= this._width ? x : this._width / 2);
@@ -261,7 +263,7 @@ export class Timeline {
     return Boolean(action);
   }
 
-  /** Move the cursor to the next thing that happened; with Shift, the edge of the selection instead. */
+  /** Move the cursor to the neighbouring entry of the conversation; with Shift, move the end of the selection. */
   _stepBy(direction, selects) {
     const { state, cursorAt, end } = this._input, from = cursorAt ?? end;
     if (!selects) return this._tell.onSeek(neighbourTime(state, from, direction));

@@ -1,16 +1,18 @@
-/** The elements of the timeline, and what its head says. */
+/** The timeline's elements, and the words in its head. */
 
 import { plural, clock, span } from "../plain.js";
 import { el } from "./dom.js";
 import { colourProbes } from "./plot.js";
 
 /**
- * All elements of one timeline by name, `root` holding the others. `names` is the column beside the plot. `actions`:
- * fold, zoomIn, zoomOut, all, zoomToRange and clear, called when their buttons are pressed.
+ * Create the elements of a timeline, by name; `root` contains all of them. `names` is the column beside the plot.
+ * `actions` has a function for each button: fold, zoomIn, zoomOut, all, zoomToRange and clear.
  */
 export function timelineParts(names, actions) {
-  const button = (label, title, click) =>
-    el("button", { class: "plain", type: "button", title, "aria-label": title, text: label, on: { click } });
+  const button = (text, title, click) => {
+    const name = /^[A-Z]/.test(text) ? null : title; // a word is its own name, a sign is not
+    return el("button", { class: "plain", type: "button", title, "aria-label": name, text, on: { click } });
+  };
   const foldButton = el("button", { class: "tl-fold", type: "button", text: "Timeline", on: { click: actions.fold } });
   const summary = el("span", { class: "tl-summary num" }), controls = el("span", { class: "tl-controls" });
   const rangeText = el("span", { class: "num" });
@@ -18,10 +20,11 @@ export function timelineParts(names, actions) {
     button("Zoom", "Zoom to the selected time", actions.zoomToRange),
     button("×", "Clear the selected time", actions.clear));
   const zooms = el("span", { class: "tl-zoom" }, button("−", "Zoom out", actions.zoomOut),
-    button("+", "Zoom in", actions.zoomIn), button("All", "Show the whole session", actions.all));
+    button("+", "Zoom in", actions.zoomIn), button("All", "All: show the whole session", actions.all));
   const head = el("div", { class: "tl-head" }, foldButton, summary, chip, controls, zooms);
 
-  const canvas = el("canvas", { "aria-hidden": "true" }), texts = el("div", { class: "tl-texts", "aria-hidden": "true" });
+  const canvas = el("canvas", { "aria-hidden": "true" });
+  const texts = el("div", { class: "tl-texts", "aria-hidden": "true" });
   const box = el("div", { class: "tl-range", hidden: true }), edge = el("div", { class: "tl-edge", hidden: true });
   const line = el("div", { class: "tl-cursor", hidden: true });
   const plot = el("div", { class: "tl-plot", role: "slider", tabindex: "0", "aria-label": "Moment shown" },
@@ -32,11 +35,12 @@ export function timelineParts(names, actions) {
   const body = el("div", { class: "tl-body" }, scroller, tip), probes = colourProbes();
   const root = el("section", { class: "timeline", "aria-label": "Timeline", hidden: true }, head, body, probes);
   return {
-    root, body, foldButton, summary, controls, chip, rangeText, scroller, plot, canvas, texts, box, edge, line, tip, probes,
+    root, body, foldButton, summary, controls, chip, rangeText, scroller, plot, canvas, texts, box, edge, line, tip,
+    probes,
   };
 }
 
-/** What the head says of a state: how many agents there are, else how many calls. */
+/** What the head says about a state: the number of agents or, if there are none, of calls. */
 export function summaryOf(state) {
   let running = 0;
   for (const agent of state.agents.values()) if (agent.status === "started") running++;
@@ -44,5 +48,5 @@ export function summaryOf(state) {
   return plural(state.agents.size, "agent") + (running ? `, ${running} running` : "");
 }
 
-/** A selected stretch of time in words. */
+/** A selected stretch of time, in words. */
 export const rangeText = ([from, to]) => `${clock(from)} – ${clock(to)} · ${span(to - from) || "0 s"}`;

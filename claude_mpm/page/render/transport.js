@@ -1,4 +1,4 @@
-/** The buttons that move the page through a session's time: back, play, forward, speed, live. */
+/** The playback buttons: back, play, forward, speed, live. */
 
 import { clock } from "../plain.js";
 import { SPEEDS } from "../time.js";
@@ -12,8 +12,8 @@ const ICONS = new Map([ // paths in a box of 16 × 16; fonts often lack these ch
 ]);
 
 /**
- * Buttons in `host`. `actions`: step(±1), stepPrompt(±1), toggle() to play or pause, speed(n), live().
- * Call `update` when anything about the cursor changed.
+ * Playback buttons in `host`. `actions`: step(±1), stepPrompt(±1), toggle() to play or pause, speed(n), live().
+ * The caller calls `update` whenever the cursor has changed.
  */
 export class Transport {
   constructor(host, actions) {
@@ -34,7 +34,7 @@ export class Transport {
     host.replaceChildren(this.element);
   }
 
-  /** Show a Cursor (time.js); `ended` says that the session is over, so that its newest moment is its end. */
+  /** Show the state of a Cursor (time.js). `ended`: the session is over, so that live is called its end. */
   update({ at, live, playing, speed }, ended) {
     this._speed = speed;
     setIcon(this._play, playing ? "pause" : "play", playing ? "Pause" : "Play");
