@@ -23,6 +23,7 @@ from watching import Watcher
 
 from claude_mpm.archive import cast, export, frames, markdown, page_bundle, recording
 from claude_mpm.archive.catalog import SessionFile, identify
+from claude_mpm.archive.filming import filmed
 from claude_mpm.archive.page_bundle import BundleError
 from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.cli.export import run as export_command
@@ -299,6 +300,78 @@ def test_the_time_cursor_of_an_exported_session_shows_past_moments(tab: page.Pag
         rows.append(tab.count("#talk > *"))
     assert rows == sorted(rows, reverse=True)
     assert tab.console() == []
+
+
+def film_of(tab: page.Page) -> str:
+    tab.frame()
+    return " ".join(tab.text("#term").split())
+
+
+@pytest.mark.browser
+def test_a_recorded_terminal_is_shown_as_it_was_at_the_cursors_time(tab: page.Page, tmp_path: Path) -> None:
+    pytest.importorskip("pyghostty")
+    from claude_mpm.screen.film import Film
+
+    began = 1.79e9
+    log, path = Log("i", wall_clock=lambda: clock[0]), tmp_path / "r.jsonl"
+    clock = [began]
+    recorder = Recorder(log, path, (10, 40))
+    recorder.start()
+    log.append(ev.session_start(SESSION, INFO, "subprocess", began))
+    for number in range(250):  # more than lie between two whole pictures
+        clock[0] = began + number
+        log.append(said("assistant", f"message {number}", message_id=str(number)))
+        log.append(ev.claude_output(f"\x1b[Hpicture {number} \x1b[K", number))
+    log.append(ev.session_end(SESSION, clock[0] + 1, 250.0, exit_code=0, signal=None, reason="Claude ended"))
+    recorder.stop()
+    recorder.join()
+    out = tmp_path / "out.html"
+    out.write_bytes(b"".join(export.write(lambda: frames.of_file(identify(path)), "html", open_film=Film.open)))
+    open_offline(tab, out)
+    tab.keys("3")
+    assert film_of(tab) == "picture 249"
+    for number in (120, 10, 200, 101, 99):
+        tab.js(
+            "location.hash = location.hash.split('?')[0] + '?at=' + arguments[0]", int((began + number + 0.1) * 1000)
+        )
+        assert film_of(tab) == f"picture {number}"
+    assert tab.console() == []
+
+
+class BrokenFilm:
+    """A terminal that breaks down at the second text."""
+
+    def __init__(self, rows: int, cols: int) -> None:
+        self.texts = 0
+        self.closed = False
+
+    def resize(self, rows: int, cols: int) -> None: ...
+
+    def feed(self, text: str) -> None:
+        self.texts += 1
+        if self.texts == 2:
+            raise RuntimeError("the emulator was killed by signal 11")
+
+    def picture(self) -> Json:
+        return {"frame": self.texts}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_terminal_that_breaks_down_costs_only_its_pictures(tmp_path: Path) -> None:
+    films: list[BrokenFilm] = []
+
+    def opened(rows: int, cols: int) -> BrokenFilm:
+        films.append(BrokenFilm(rows, cols))
+        return films[-1]
+
+    stamps = [f"2026-11-24T21:00:0{second}.000Z" for second in range(4)]
+    found = [{"type": "claude.output", "timestamp": stamp, "data": {"content": "x"}} for stamp in stamps]
+    shown = list(filmed(found, opened, (24, 80), 3.0))
+    assert [frame["type"] for frame in shown] == ["claude.output", "claude.screen", *["claude.output"] * 3]
+    assert shown[1]["timestamp"] == stamps[0], "a picture bears the time at which it was drawn"
+    assert [film.closed for film in films] == [True]
 
 
 # --- the command -----------------------------------------------------------------------------------

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from claude_mpm.archive import cast, markdown, page_bundle, recording
+from claude_mpm.archive.filming import OpenFilm, filmed
 from claude_mpm.archive.frames import Frame
 from claude_mpm.feed import event as ev
+from claude_mpm.sources.parse.json_values import seconds
 from claude_mpm.system import json_text
 
 Format = Literal["html", "jsonl", "md", "cast"]
@@ -21,11 +23,14 @@ PAGE_OUTPUT = 2000  # newest claude.output events in a page, which shows no more
 _OWN = frozenset({recording.START, recording.SIZE, recording.END})
 
 
-def write(frames: Frames, form: Format, size: tuple[int, int] | None = None) -> Iterator[bytes]:
+def write(
+    frames: Frames, form: Format, size: tuple[int, int] | None = None, open_film: OpenFilm | None = None
+) -> Iterator[bytes]:
     """The file, in pieces. `frames` is called once or twice, and read to its end each time.
 
     Args:
-        size: rows and columns of the terminal for a cast, where the frames do not say.
+        size: rows and columns of the terminal, where the frames do not say.
+        open_film: opens the terminal that makes a page's pictures; without it the page has none.
 
     Raises:
         UsageError: the session has nothing to show in this format.
@@ -36,7 +41,7 @@ def write(frames: Frames, form: Format, size: tuple[int, int] | None = None) -> 
         return (line.encode("utf-8", "replace") for line in markdown.lines(events(frames())))
     if form == "jsonl":
         return (json_text.dumps(frame) + b"\n" for frame in events(frames()))
-    return _page(frames)
+    return _page(frames, size, open_film)
 
 
 def events(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -44,15 +49,22 @@ def events(frames: Iterable[Frame]) -> Iterator[Frame]:
     return (frame for frame in frames if frame["type"] not in _OWN and frame["type"] != ev.CLAUDE_SCREEN)
 
 
-def _page(frames: Frames) -> Iterator[bytes]:
+def _page(frames: Frames, size: tuple[int, int] | None, open_film: OpenFilm | None) -> Iterator[bytes]:
     title, outputs = "claude-mpm", 0
+    first = last = 0.0  # output, in seconds since the epoch
     for frame in frames():
-        outputs += frame["type"] == ev.CLAUDE_OUTPUT
+        if frame["type"] == ev.CLAUDE_OUTPUT:
+            outputs += 1
+            last = seconds(frame["timestamp"]) or last
+            first = first or last
         if frame["type"] == ev.SESSION_START and title == "claude-mpm":
             directory = str((frame["data"].get("instance_info") or {}).get("working_dir") or "")
             title = f"{directory.rstrip('/').rpartition('/')[2] or 'session'} · {frame['timestamp'][:10]} · claude-mpm"
-    shown = _without_old_output(events(frames()), outputs - PAGE_OUTPUT)
-    return page_bundle.page(title, _packed(shown))
+    found: Iterable[Frame] = frames()
+    if open_film is not None:
+        found = filmed(found, open_film, size, last - first)
+    found = (frame for frame in found if frame["type"] not in _OWN)
+    return page_bundle.page(title, _packed(_without_old_output(found, outputs - PAGE_OUTPUT)))
 
 
 def _without_old_output(frames: Iterable[Frame], surplus: int) -> Iterator[Frame]:

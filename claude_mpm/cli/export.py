@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from claude_mpm.archive import catalog, export, frames, recording
 from claude_mpm.archive.export import FORMATS, Format, Frames
+from claude_mpm.archive.filming import OpenFilm
 from claude_mpm.archive.frames import Frame
 from claude_mpm.archive.redact import Redactor
 from claude_mpm.cli.options import command_parser
@@ -22,6 +23,8 @@ from claude_mpm.cli.terminal_lines import printable, say
 from claude_mpm.client import Client, ProtocolError
 from claude_mpm.config import Config
 from claude_mpm.errors import ClaudeMpmError, UsageError
+from claude_mpm.screen import emulator
+from claude_mpm.screen.film import Film
 
 PAGE_EVENTS = 10_000  # events asked for at a time, the most a server gives
 _PORT = re.compile(r":(\d{1,5})")
@@ -61,7 +64,7 @@ def run(args: Sequence[str]) -> int:
     form = _format(chosen)
     session = _running(chosen.session) or _ended(chosen.session, form)
     redactor = None if chosen.no_redact else Redactor()
-    contents = export.write(_redacted(session.frames, redactor), form, session.size)
+    contents = export.write(_redacted(session.frames, redactor), form, session.size, _film())
     path = chosen.output or f"claude-{session.name}.{form}"
     size = _write(path, contents)
     _report(path, size, redactor)
@@ -72,6 +75,13 @@ def _format(chosen: argparse.Namespace) -> Format:
     if chosen.format:
         return next(form for form in FORMATS if form == chosen.format)
     return _SUFFIXES.get(Path(chosen.output).suffix.lower(), "html") if chosen.output else "html"
+
+
+def _film() -> OpenFilm | None:
+    """What makes pictures of the terminal, where its library is installed."""
+    if not emulator.available():
+        return None
+    return Film.open
 
 
 def _redacted(source: Frames, redactor: Redactor | None) -> Frames:

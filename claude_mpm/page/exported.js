@@ -1,7 +1,8 @@
 // The session inside an exported page: a source of events (see links.js) that reads them from the document itself.
 
 import { store, changed, newSession, ingest, bury } from "./store.js";
-import { dict, line, str } from "./plain.js";
+import { Film } from "./film.js";
+import { dict, line, str, when } from "./plain.js";
 
 /** The element that claude_mpm/archive/page_bundle.py puts into an exported page. */
 const element = () => document.getElementById("session-events");
@@ -17,7 +18,7 @@ export const isExported = () => element() !== null;
 export function openExported() {
   const source = {
     port: 0, host: "", home: true, exported: true, info: {}, session: null, state: "catching up", why: "", hint: "",
-    want: () => {}, retry: () => {}, send: () => {},
+    film: new Film(), want: () => {}, retry: () => {}, send: () => {},
   };
   store.links.set(0, source);
   load(source).catch((error) => {
@@ -30,7 +31,7 @@ export function openExported() {
 async function load(source) {
   for (const text of await unpack(JSON.parse(element().textContent))) take(source, text);
   if (!source.session) throw new Error("it holds no events");
-  source.session.noScreen = "A page in a file has no pictures of the terminal; `claude-mpm export --format cast` has its output.";
+  source.session.noScreen = "This file has no pictures of the terminal: they need a session that was recorded (--record).";
   bury(source.session, "ended");
   source.state = "over";
   changed();
@@ -45,6 +46,8 @@ function take(source, text) {
   }
   if (!event || typeof event.type !== "string") return;
   source.session = source.session || newSession(str(event.instance_id) || "exported", source);
+  const at = when(event.timestamp);
+  if (event.type === "claude.screen") return void source.film.add(at, event.data);
   ingest(source.session, { ...event, data: dict(event.data) }, text.length);
 }
 
