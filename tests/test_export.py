@@ -16,6 +16,7 @@ from typing import Any
 
 import page
 import pytest
+from planted import SECRETS
 from program import PROGRAM, environment, port_in, run, script
 from support import DATA, ROOT, wait_until
 from terminal import Terminal
@@ -36,8 +37,8 @@ from claude_mpm.system import json_text
 
 Json = dict[str, Any]
 SESSION = "22222222-2222-4222-8222-222222222222"
+EDITS = ("Edit", "MultiEdit", "Write")
 INFO = {"port": 8765, "host": "localhost", "working_dir": "/home/user/src/tally", "git_branch": "main"}
-TOKEN = "ghp_" + "0123456789abcdefghijKLMNOPQRSTUVWXYZ"
 
 
 def recorded(path: Path, *events: ev.Event, size: tuple[int, int] | None = (24, 80)) -> Path:
@@ -126,7 +127,7 @@ def test_the_cast_has_the_output_and_the_sizes_in_order(tmp_path: Path) -> None:
 
 def test_a_session_without_output_makes_no_cast() -> None:
     with pytest.raises(UsageError, match="no recorded output"):
-        b"".join(cast.lines(list, None))
+        b"".join(cast.lines([], cast.beginning([])))
 
 
 def asciinema_cat(path: Path, home: Path) -> bytes:
@@ -279,6 +280,14 @@ def test_an_exported_session_opens_from_disk_without_a_network(tab: page.Page, t
     assert kinds["tool.start"] > 0
     shown = tab.js("return document.querySelector('#talk').textContent")
     assert all(line in shown for text in main for line in re.findall(r"^[\w ]{8,}$", text, re.MULTILINE)[:3])
+    agents = {f["data"].get("tool_use_id") for f in found if f["type"] == "agent.delegation"}
+    assert re.search(rf"\b{len(agents)} agents?\b", tab.text("#timeline")), tab.text("#timeline")
+    edited = {
+        f["data"]["input"]["file_path"] for f in found if f["type"] == "tool.start" and f["data"]["tool"] in EDITS
+    }
+    tab.keys("2")
+    tab.frame()
+    assert all(path.rpartition("/")[2] in tab.text("#panel-changes") for path in edited)
     last = [f["data"]["stats"] for f in found if f["type"] == "todo.update" and not f["data"].get("agent_id")]
     if last:
         assert f"{last[-1]['completed']}/{last[-1]['total']}" in tab.text("#tab-todos")
@@ -386,25 +395,45 @@ def exported(monkeypatch: pytest.MonkeyPatch, cwd: Path, *args: str | Path) -> i
 def test_no_format_gives_a_secret_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    half = len(TOKEN) // 2
-    events = session(
-        said("user", f"use {TOKEN}"),
-        called("Bash", {"command": f"curl -H 'Authorization: Bearer {TOKEN}'"}),
-        ev.claude_output(f"token: {TOKEN[:half]}", 0),
-        said("assistant", "between"),
-        ev.claude_output(f"{TOKEN[half:]}\r\n", 7 + half),
-    )
-    path = recorded(tmp_path / "r.jsonl", *events)
+    """Every kind of secret is planted in a message, in a call and, split between two events, in the output."""
+    events = []
+    for number, (secret, around) in enumerate(SECRETS.values()):
+        text, half = around.format(secret), len(around.partition("{}")[0]) + len(secret) // 2
+        events += [
+            said("user", f"use {text}", message_id=str(number)),
+            called("Bash", {"command": f"echo {text}"}, f"t{number}"),
+            ev.claude_output(f"{text[:half]}", 0),
+            said("assistant", "between"),
+            ev.claude_output(f"{text[half:]}\r\n", half),
+        ]
+    path = recorded(tmp_path / "r.jsonl", *session(*events))
     assert exported(monkeypatch, tmp_path, path, "--format", form, "-o", "out") == 0
-    data = (tmp_path / "out").read_bytes()
-    plain = json_text.dumps(inside(data)) if form == "html" else data
-    for part in (TOKEN, TOKEN[4:half], TOKEN[half:]):
-        assert part.encode() not in plain
-    assert "3 secrets were masked (github token 3)" in capsys.readouterr().err
+    data = contents(tmp_path / "out", form)
+    for secret, _ in SECRETS.values():
+        for part in (secret, secret[-20:], secret[len(secret) // 2 :][:20]):
+            assert part not in data
+    assert f"{3 * len(SECRETS)} secrets were masked (" in capsys.readouterr().err
     assert exported(monkeypatch, tmp_path, path, "--format", form, "-o", "out", "--no-redact") == 0
-    data = (tmp_path / "out").read_bytes()
-    assert TOKEN[:half].encode() in (json_text.dumps(inside(data)) if form == "html" else data)
+    data = contents(tmp_path / "out", form)
+    assert all(secret[-8:] in data for secret, _ in SECRETS.values())
     assert "secrets were left in" in capsys.readouterr().err
+
+
+def contents(path: Path, form: str) -> str:
+    """What the file says, without its coding."""
+    data = path.read_bytes()
+    if form == "md":
+        return data.decode()
+    rows = inside(data) if form == "html" else [json.loads(line) for line in data.splitlines()]
+    return "".join(row[2] for row in rows[1:]) if form == "cast" else "\n".join(texts(rows))
+
+
+def texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
 
 
 def test_the_format_follows_the_files_name_and_the_file_is_private(

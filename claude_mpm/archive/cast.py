@@ -6,8 +6,8 @@ and [seconds, "r", "COLSxROWS"] for a resize. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from claude_mpm.archive.frames import Frame
 from claude_mpm.archive.recording import SIZE
@@ -19,8 +19,16 @@ from claude_mpm.system import json_text
 USUAL_SIZE = (24, 80)  # rows and columns where none was recorded, as for output that went to a pipe
 
 
-def lines(frames: Callable[[], Iterable[Frame]], size: tuple[int, int] | None = None) -> Iterator[bytes]:
-    """The lines of the asciicast. Calls `frames` twice, the first time only up to the first output.
+class Beginning(NamedTuple):
+    """When the first output came, in seconds since the epoch, and the terminal's size at that moment."""
+
+    time: float
+    rows: int
+    cols: int
+
+
+def beginning(frames: Iterable[Frame], size: tuple[int, int] | None = None) -> Beginning:
+    """Look for the first output. Reads no further.
 
     Args:
         size: rows and columns of the terminal, where the frames do not say.
@@ -28,29 +36,31 @@ def lines(frames: Callable[[], Iterable[Frame]], size: tuple[int, int] | None = 
     Raises:
         UsageError: the session has no output.
     """
-    first, rows, cols = _beginning(frames(), size or USUAL_SIZE)
-    header: dict[str, Any] = {"version": 2, "width": cols, "height": rows, "timestamp": int(first)}
-    yield json_text.dumps(header) + b"\n"
-    shown, now = (rows, cols), 0.0
-    for frame in frames():
-        now = max(now, round(_time(frame, first + now) - first, 6))  # players expect times that never fall
-        if frame["type"] == ev.CLAUDE_OUTPUT:
-            yield json_text.dumps([now, "o", frame["data"]["content"]]) + b"\n"
-        elif (new := _size(frame)) and new != shown:
-            shown = new
-            yield json_text.dumps([now, "r", f"{new[1]}x{new[0]}"]) + b"\n"
-
-
-def _beginning(frames: Iterable[Frame], size: tuple[int, int]) -> tuple[float, int, int]:
-    """When the first output came, and the rows and columns of the terminal at that moment."""
+    size = size or USUAL_SIZE
     for frame in frames:
         size = _size(frame) or size
         if frame["type"] == ev.CLAUDE_OUTPUT:
-            return (_time(frame, 0.0), *size)
+            return Beginning(_time(frame, 0.0), *size)
     raise UsageError(
         "this session has no recorded output: Claude's transcripts do not contain it, and it is seen only with "
         "--launch-method subprocess; record the next session with --record"
     )
+
+
+def lines(frames: Iterable[Frame], begin: Beginning) -> Iterator[bytes]:
+    """The lines of the asciicast, for the session that begins like this."""
+    header: dict[str, Any] = {"version": 2, "width": begin.cols, "height": begin.rows, "timestamp": int(begin.time)}
+    yield json_text.dumps(header) + b"\n"
+    shown, now = (begin.rows, begin.cols), 0.0
+    has_begun = False
+    for frame in frames:
+        now = max(now, round(_time(frame, begin.time + now) - begin.time, 6))  # players expect times that never fall
+        if frame["type"] == ev.CLAUDE_OUTPUT:
+            has_begun = True
+            yield json_text.dumps([now, "o", frame["data"]["content"]]) + b"\n"
+        elif has_begun and (size := _size(frame)) and size != shown:
+            shown = size
+            yield json_text.dumps([now, "r", f"{size[1]}x{size[0]}"]) + b"\n"
 
 
 def _size(frame: Frame) -> tuple[int, int] | None:

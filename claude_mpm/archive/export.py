@@ -5,30 +5,35 @@ from __future__ import annotations
 import base64
 import io
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from claude_mpm.archive import cast, markdown, page_bundle, recording
 from claude_mpm.archive.filming import OpenFilm, filmed
 from claude_mpm.archive.frames import Frame
+from claude_mpm.archive.redact import Frames, Redactor
 from claude_mpm.feed import event as ev
 from claude_mpm.sources.parse.json_values import seconds
 from claude_mpm.system import json_text
 
 Format = Literal["html", "jsonl", "md", "cast"]
 FORMATS: tuple[Format, ...] = ("html", "jsonl", "md", "cast")
-Frames = Callable[[], Iterable[Frame]]  # the events of a session, from the first one each time it is called
-
 PAGE_OUTPUT = 2000  # newest claude.output events in a page, which shows no more of them
 _OWN = frozenset({recording.START, recording.SIZE, recording.END})
 
 
 def write(
-    frames: Frames, form: Format, size: tuple[int, int] | None = None, open_film: OpenFilm | None = None
+    frames: Frames,
+    form: Format,
+    *,
+    redactor: Redactor | None = None,
+    size: tuple[int, int] | None = None,
+    open_film: OpenFilm | None = None,
 ) -> Iterator[bytes]:
-    """The file, in pieces. `frames` is called once or twice, and read to its end each time.
+    """The file, in pieces. `frames` is called up to three times.
 
     Args:
+        redactor: masks secrets, and has counted them once the last piece was made; None to leave them in.
         size: rows and columns of the terminal, where the frames do not say.
         open_film: opens the terminal that makes a page's pictures; without it the page has none.
 
@@ -36,12 +41,17 @@ def write(
         UsageError: the session has nothing to show in this format.
     """
     if form == "cast":
-        return cast.lines(frames, size)
+        begin = cast.beginning(frames(), size)
+        return cast.lines(_masked(frames, redactor), begin)
     if form == "md":
-        return (line.encode("utf-8", "replace") for line in markdown.lines(events(frames())))
+        return (line.encode("utf-8", "replace") for line in markdown.lines(events(_masked(frames, redactor))))
     if form == "jsonl":
-        return (json_text.dumps(frame) + b"\n" for frame in events(frames()))
-    return _page(frames, size, open_film)
+        return (json_text.dumps(frame) + b"\n" for frame in events(_masked(frames, redactor)))
+    return _page(frames, redactor, size, open_film)
+
+
+def _masked(frames: Frames, redactor: Redactor | None) -> Iterable[Frame]:
+    return frames() if redactor is None else redactor.redact(frames)
 
 
 def events(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -49,7 +59,9 @@ def events(frames: Iterable[Frame]) -> Iterator[Frame]:
     return (frame for frame in frames if frame["type"] not in _OWN and frame["type"] != ev.CLAUDE_SCREEN)
 
 
-def _page(frames: Frames, size: tuple[int, int] | None, open_film: OpenFilm | None) -> Iterator[bytes]:
+def _page(
+    frames: Frames, redactor: Redactor | None, size: tuple[int, int] | None, open_film: OpenFilm | None
+) -> Iterator[bytes]:
     title, outputs = "claude-mpm", 0
     first = last = 0.0  # output, in seconds since the epoch
     for frame in frames():
@@ -60,7 +72,7 @@ def _page(frames: Frames, size: tuple[int, int] | None, open_film: OpenFilm | No
         if frame["type"] == ev.SESSION_START and title == "claude-mpm":
             directory = str((frame["data"].get("instance_info") or {}).get("working_dir") or "")
             title = f"{directory.rstrip('/').rpartition('/')[2] or 'session'} · {frame['timestamp'][:10]} · claude-mpm"
-    found: Iterable[Frame] = frames()
+    found = _masked(frames, redactor)
     if open_film is not None:
         found = filmed(found, open_film, size, last - first)
     found = (frame for frame in found if frame["type"] not in _OWN)

@@ -9,15 +9,15 @@ import re
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from claude_mpm.archive import catalog, export, frames, recording
-from claude_mpm.archive.export import FORMATS, Format, Frames
+from claude_mpm.archive.export import FORMATS, Format
 from claude_mpm.archive.filming import OpenFilm
 from claude_mpm.archive.frames import Frame
-from claude_mpm.archive.redact import Redactor
+from claude_mpm.archive.redact import Frames, Redactor
 from claude_mpm.cli.options import command_parser
 from claude_mpm.cli.terminal_lines import printable, say
 from claude_mpm.client import Client, ProtocolError
@@ -64,7 +64,7 @@ def run(args: Sequence[str]) -> int:
     form = _format(chosen)
     session = _running(chosen.session) or _ended(chosen.session, form)
     redactor = None if chosen.no_redact else Redactor()
-    contents = export.write(_redacted(session.frames, redactor), form, session.size, _film())
+    contents = export.write(session.frames, form, redactor=redactor, size=session.size, open_film=_film())
     path = chosen.output or f"claude-{session.name}.{form}"
     size = _write(path, contents)
     _report(path, size, redactor)
@@ -82,17 +82,6 @@ def _film() -> OpenFilm | None:
     if not emulator.available():
         return None
     return Film.open
-
-
-def _redacted(source: Frames, redactor: Redactor | None) -> Frames:
-    if redactor is None:
-        return source
-
-    def masked() -> Iterable[Frame]:
-        redactor.counts.clear()  # an export may read a session twice, and each time everything is counted
-        return redactor.redact(source)
-
-    return masked
 
 
 def _ended(name: str, form: Format) -> _Session:
