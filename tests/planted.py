@@ -36,6 +36,9 @@ SECRETS: dict[str, tuple[str, str]] = {
     ".env quoted": ("tr0ub4dor&3 x".replace(" ", "-"), 'export STRIPE_SECRET="{}"'),
     ".env odd": ("x$9(Kd)}w]", "API_TOKEN={}"),
     ".env dollar": ("$ecretPass1", "API_TOKEN='{}'"),
+    "option": (made(20), "tool --api-key {} --verbose"),
+    "option=": (made(20), "tool --auth-token='{}'"),
+    "query": (made(20), "https://host.internal/path?access_token={}&b=1"),
     "code": (made(24), 'api_key = "{}"'),
     "json": (made(24), '{{"client_secret": "{}"}}'),
     "json in json": (made(24), '{{\\"access_token\\":\\"{}\\"}}'),
@@ -64,5 +67,7 @@ NEAR_MISSES = (
     "The password is required. Tokens: 1234. The secret: patience.",
     "password: string\ntoken: undefined\nsecret: null",
     "key: value, primary_key: id, keyboard=qwertyuiop1, monkey = banana123",
+    "tool --max-tokens 4096 --token-file keys/file1 --token TOKEN --password-store=basic1234 --secret $SECRET1",
+    "https://host/?page_token=2&tokens=12345678a",
     "ey, they.eyed.me and eyJhbGciOi without its parts",
 )

@@ -424,7 +424,7 @@ def contents(path: Path, form: str) -> str:
     data = path.read_bytes()
     if form == "md":
         return data.decode()
-    rows = inside(data) if form == "html" else [json.loads(line) for line in data.splitlines()]
+    rows: list[Any] = inside(data) if form == "html" else [json.loads(line) for line in data.splitlines()]
     return "".join(row[2] for row in rows[1:]) if form == "cast" else "\n".join(texts(rows))
 
 

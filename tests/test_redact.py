@@ -100,6 +100,19 @@ def test_a_field_with_a_secrets_name_is_masked_whole() -> None:
     assert frame["data"]["input"] == {**tool_input, "password": "[redacted: secret in a field]"}
 
 
+def test_a_header_in_a_field_of_its_own_is_masked() -> None:
+    headers = {
+        "Authorization": f"Bearer {SECRETS['bearer'][0]}",
+        "Accept": "text/html",
+        "X-Api-Key": SECRETS["basic"][0],
+    }
+    (frame,), _ = redacted({"type": "tool.start", "data": {"tool": "X", "input": {"headers": headers}}})
+    masked = frame["data"]["input"]["headers"]
+    assert masked["Authorization"] == "Bearer [redacted: authorization header]"
+    assert masked["Accept"] == "text/html"
+    assert masked["X-Api-Key"].startswith("[redacted: ")
+
+
 def test_a_private_key_cut_at_the_end_of_a_text_is_masked() -> None:
     (frame,), _ = redacted(message(KEY[:500]))
     assert frame["data"]["text"] == "[redacted: private key]"

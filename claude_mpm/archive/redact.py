@@ -28,14 +28,14 @@ CONTEXT = 512  # characters before them: the name or the header that makes a sec
 
 # Sequences that draw nothing are passed over, ones that move the cursor separate words, as a space or a line end does.
 _ESCAPE = re.compile(
-    r"\x1b(?:\[(?P<params>[0-?]*)[ -/]*(?P<final>[@-~])|[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\-~])"
+    r"\x1b(?:\[[0-?]*[ -/]*(?P<final>[@-~])|[\]PX^_][^\x07\x1b]{0,4096}(?:\x07|\x1b\\)?|[ -/]+[0-~]|[0-Z\\-~])"
     r"|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 )
 _SIDEWAYS = frozenset("CDGIZ`a")
 _UP_AND_DOWN = frozenset("ABEFHJdefKLM")
 # The next row of a text that a program has wrapped, perhaps inside a frame. Only rows that are no words are continued.
 _NEXT_ROW = re.compile(r"[ \t│┃|]*\r?\n[ \t│┃|]*(?P<rest>(?=[^\s]*\d)(?=[^\s]*[A-Za-z])[\w+/=.~-]{4,200})(?![^\s│┃|])")
-_WRAPPED = frozenset({"password in a url", "secret in an assignment", "private key"})  # kinds that are not continued
+_GENERAL = ("password", "secret", "private")  # kinds begin like this where no prefix tells a token from a word
 
 
 class Redactor:
@@ -72,18 +72,20 @@ class Redactor:
         if isinstance(value, str):
             if name and is_secret_name(name) and is_secret_value(value):
                 return self._mark("secret in a field")
-            return self._text(value)
+            return self._text(value, name)
         if isinstance(value, dict):
             return {self._text(str(key)): self._value(item, str(key)) for key, item in value.items()}
         if isinstance(value, list):
             return [self._value(item, name) for item in value]
         return value
 
-    def _text(self, text: str) -> str:
-        secrets = find(text)
+    def _text(self, text: str, name: str = "") -> str:
+        """The text masked. A name before it, as in a header, can make a secret of what follows."""
+        lead = f"{name}: " if name else ""
+        secrets = find(lead + text, len(lead))
         if not secrets:
             return text
-        parts, end = [], 0
+        parts, end, text = [], len(lead), lead + text
         for secret in secrets:
             parts += [text[end : secret.start], self._mark(secret.kind)]
             end = secret.end
@@ -161,7 +163,7 @@ class _Output:
 
 def _with_next_rows(text: str, secret: Secret) -> Secret:
     """The secret with its continuation, where a program has wrapped it into several rows."""
-    while secret.kind not in _WRAPPED and (row := _NEXT_ROW.match(text, secret.end)):
+    while not secret.kind.startswith(_GENERAL) and (row := _NEXT_ROW.match(text, secret.end)):
         secret = secret._replace(end=row.end("rest"))
     return secret
 

@@ -126,6 +126,9 @@ RULES = (
     # .env files and shells; gitleaks generic-api-key
     _rule("secret in an assignment", _WORDS, rf"(?<![A-Za-z0-9$]){_CAPITALS}[ ]?=[ ]?{_SHELL_VALUE}", _is_value),
     _rule("secret in an assignment", "pgpassword", rf"\bPGPASSWORD={_SHELL_VALUE}", _is_value),
+    # options of programs and parameters of URLs; our own, after the rule above
+    _rule("secret in an option", "--", rf"""(?i:(?<![\w-])--[\w-]{{0,40}}?{_WORD}[= ][ ]{{0,3}}(?:{_QUOTE})?([^\s"'`\\]{{8,500}}))""", _is_random),
+    _rule("secret in a url", _WORDS, rf"""(?i:(?<=[?&#_-]){_WORD}=([^\s&"'<>#\\]{{8,500}}))""", _is_random),
     # code and JSON, also JSON inside JSON; detect-secrets KeywordDetector
     _rule("secret in an assignment", _WORDS, rf"""(?i:{_WORD}(?:{_QUOTE})?\s{{0,3}}(?::|=|:=|=>)\s{{0,3}}{_QUOTE}([^"'\s\\]{{8,500}}){_QUOTE})""", _is_random),
     # YAML, INI, .properties and lower-case .env: the whole line

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_TIME = 1.0  # seconds; for reading what Claude wrote last, before the end is told
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
+RECORD_TIME = 5.0  # seconds; for the recorder to write what the log still holds
 PART_TIME = 1.0  # seconds; for any other part to end
 
 
@@ -124,7 +125,7 @@ class Session:
         recorder.start()
         self._recorder = recorder
         self._notice(f"this session is recorded in {path}")
-        self._parts.callback(recorder.join, PART_TIME)
+        self._parts.callback(recorder.join, RECORD_TIME)
         self._parts.callback(recorder.stop)
 
     def _start_server(self) -> None:
@@ -192,7 +193,7 @@ class Session:
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 
-        Blocks for DRAIN_TIME + SERVER_TIME + a few times PART_TIME at most; usually a few milliseconds.
+        Blocks for DRAIN_TIME + SERVER_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
         """
         if ending.failed_to_start:
             self.log.append(ev.system_error(ending.reason, "launch"))
