@@ -212,6 +212,18 @@ def test_the_page_holds_the_events_and_its_policy_admits_no_network(tmp_path: Pa
     assert re.findall(rb'(?:src|href)="(?!data:|#)[^"]*"', html) == []
 
 
+def test_an_exported_page_can_be_exported_again(tmp_path: Path) -> None:
+    transcript = DATA / f"transcripts/2.1.330/{SESSION}.jsonl"
+    page_file = tmp_path / "out.html"
+    page_file.write_bytes(written(transcript, "html"))
+    assert identify(page_file).kind == "export"
+    assert written(page_file, "jsonl") == written(transcript, "jsonl")
+    damaged = page_file.read_bytes().replace(b'id="session-events">"H4sI', b'id="session-events">"H4sIAAAA')
+    page_file.write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"damaged|cannot be read"):
+        written(page_file, "jsonl")
+
+
 def test_ten_thousand_events_make_a_page_of_two_megabytes_at_most(tmp_path: Path) -> None:
     transcript = DATA / f"transcripts/2.1.330/{SESSION}.jsonl"
     one = list(frames.of_file(SessionFile(transcript, SESSION)))
@@ -463,7 +475,7 @@ def test_what_is_no_session_is_a_usage_error(home: Path, tmp_path: Path) -> None
     for name, why in (
         ("setup.py", b"holds no session"),
         (":0", b"not a port"),
-        ("x.html", b"exported page"),
+        ("x.html", b"not a page that claude-mpm exported"),
         ("abc", b"no session"),
     ):
         done = run("export", ROOT / name if name == "setup.py" else name, home=home, cwd=tmp_path)

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from claude_mpm.archive import reader, recording
+from claude_mpm.archive import exported, reader, recording
 from claude_mpm.archive.catalog import SessionFile
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
@@ -16,16 +16,18 @@ Frame = dict[str, Any]  # one event as the protocol sends it (docs/protocol.md)
 
 
 def of_file(file: SessionFile) -> Iterator[Frame]:
-    """The frames of a transcript or a recording, in order, as a stream.
+    """The frames of a transcript, a recording or an exported page, in order, as a stream.
 
     A recording's frames are those that were sent, and its own lines (recording.py). A transcript has no numbers of its own:
     its events are numbered from 1, and its `instance_id` is derived from the session's id.
 
     Raises:
-        UsageError: the file is an exported page.
+        UsageError: the file is a page without a session inside.
     """
     if file.kind == "recording":
         return recording.lines(file.path)
+    if file.kind == "export":
+        return exported.lines(file.path)
     instance_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"claude-mpm:{file.session_id}"))
     return (_frame(event, seq, instance_id, file.session_id) for seq, event in enumerate(reader.events(file), 1))
 

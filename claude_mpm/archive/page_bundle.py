@@ -18,6 +18,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "page"
 ENTRY = "main.js"
+DATA_BEGINS, DATA_ENDS = b'<script type="application/json" id="session-events">"', b'"</script>'
 
 _IMPORT = re.compile(
     r'^import\s+(?:\{(?P<names>[^}]*)\}|\*\s+as\s+(?P<all>\w+))\s+from\s+"(?P<path>[^"]+)";[^\S\n]*$', re.MULTILINE
@@ -59,9 +60,9 @@ def page(title: str, data: bytes, directory: Path = PAGE) -> Iterator[bytes]:
     body, end, rest = index.rpartition("</body>")
     if head not in body or not end:
         raise BundleError("index.html has no charset or no body")
-    yield f'{body}<script type="application/json" id="session-events">"'.encode()
+    yield body.encode() + DATA_BEGINS
     yield data
-    yield f'"</script>\n{end}{rest}'.encode()
+    yield DATA_ENDS + f"\n{end}{rest}".encode()
 
 
 def _hash(text: str) -> str:

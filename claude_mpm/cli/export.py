@@ -31,8 +31,8 @@ _PORT = re.compile(r":(\d{1,5})")
 _SUFFIXES: dict[str, Format] = {".html": "html", ".htm": "html", ".jsonl": "jsonl", ".md": "md", ".cast": "cast"}
 
 EPILOG = """\
-SESSION is the id of a session or its beginning, `last`, a transcript of Claude Code, a recording, or :PORT for a running
-claude-mpm, which has the newest events of its session.
+SESSION is the id of a session or its beginning, `last`, a transcript of Claude Code, a recording, an exported page, or
+:PORT for a running claude-mpm, which has the newest events of its session.
 
 formats:
   html    the monitor page with the session inside; it opens from disk, offline, in any browser (the default)
@@ -89,8 +89,6 @@ def _ended(name: str, form: Format) -> _Session:
     if form == "cast" and file.kind == "transcript":  # which has no output
         recorded = recording.of_session(Config().state_dir, file.session_id)
         file = file if recorded is None else catalog.identify(recorded)
-    if file.kind == "export":
-        raise UsageError(f"{printable(name)} is an exported page already; open it in a browser")
     return _Session(re.sub(r"[^\w.-]", "_", file.session_id)[:80], lambda: frames.of_file(file))
 
 
