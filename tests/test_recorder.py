@@ -197,6 +197,25 @@ def test_a_monitor_that_is_killed_costs_no_more_than_the_line_it_was_writing(hom
     numbers = [row["seq"] for row in recording.lines(only_recording(home)) if "seq" in row]
     assert numbers == list(range(1, len(numbers) + 1)), "no hole"
     assert len(numbers) >= max(seen_before) - 50, "the recorder is as close behind the log as a client"
+    done = run("export", only_recording(home), "-o", "-", "--format", "jsonl", home=home, cwd=home)
+    assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == numbers
+
+
+def test_a_claude_that_claude_mpm_becomes_is_recorded_without_its_output(home: Path, tmp_path: Path) -> None:
+    claude = script(tmp_path, "read go; echo unseen")
+    args = ("--record", "--websocket", "--websocket-port", "0", "--claude", claude)
+    with Terminal([*PROGRAM, *args], env=environment(home), cwd=tmp_path) as terminal:
+        with Watcher(wait_until(lambda: port_in(terminal.output), "the port") or 0) as seen:
+            seen.wait_event("claude.status", status="running")
+            terminal.write(b"go\r")
+            seen.wait_ended()
+        assert terminal.wait() == 0
+    path = only_recording(home)
+    wait_until(lambda: rows(path)[-1]["type"] == "recording.end", "the end of the recording")
+    kinds = [row["type"] for row in rows(path)]
+    assert kinds[:2] == ["recording.start", "session.start"]
+    assert kinds[-2:] == ["session.end", "recording.end"]
+    assert "claude.output" not in kinds
 
 
 def test_a_full_disk_is_one_warning_and_the_session_goes_on(home: Path, tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from planted import KEY, NEAR_MISSES, SECRETS
 
 from claude_mpm.archive.redact import WINDOW, Redactor
@@ -98,6 +101,44 @@ def test_a_field_with_a_secrets_name_is_masked_whole() -> None:
     tool_input = {"password": "correct-horse-9", "max_tokens": 5, "token_count": "12345", "token": None, "list": ["x"]}
     (frame,), _ = redacted({"type": "tool.start", "data": {"tool": "X", "input": tool_input}})
     assert frame["data"]["input"] == {**tool_input, "password": "[redacted: secret in a field]"}
+
+
+PIECES = (
+    "a",
+    " ",
+    "\r\n",
+    "\x1b[1m",
+    "\x1b[5C",
+    "\x1b",
+    "[",
+    "\x1b]0;t\x07",
+    "│",
+    "ü",
+    SECRETS["github"][0],
+    "ghp_",
+    "0" * 20,
+)
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 50))
+def test_pieces_of_any_output_keep_their_length_and_lose_every_secret(parts: list[str], size: int) -> None:
+    text = "".join(parts)
+    frames, _ = redacted(*(output(text[at : at + size]) for at in range(0, len(text), size)))
+    assert [len(f["data"]["content"]) for f in frames] == [
+        len(text[at : at + size]) for at in range(0, len(text), size)
+    ]
+    for before, after in zip(text, shown(frames), strict=True):
+        assert after in (before, "*")
+    assert re.search(rf"(?<!\w){SECRETS['github'][0]}(?!\w)", shown(frames)) is None
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_what_stands_around_a_secret_does_not_hide_it(name: str) -> None:
+    secret, around = SECRETS[name]
+    lines = "an ordinary line\n" * 100
+    for text in (f"short\n{around.format(secret)}\n{lines}", f"{lines}{around.format(secret)}\n{lines}"):
+        (frame,), _ = redacted(message(text))
+        assert secret not in frame["data"]["text"]
 
 
 def test_a_header_in_a_field_of_its_own_is_masked() -> None:

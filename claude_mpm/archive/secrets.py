@@ -165,19 +165,20 @@ def _matches(rule: _Rule, text: str, lowered: str, start: int) -> Iterator[Secre
     for hint in rule.hints:
         place = lowered.find(hint)
         while place >= 0:
+            after = place + 1
             match = rule.pattern.match(text, place)
-            if match and _stands_after(rule.before, text, place):
-                group = match.lastindex or 0
-                if match.start(group) >= start and rule.accept(match[group]):
-                    yield Secret(*match.span(group), rule.kind)
-            place = lowered.find(hint, match.end() if match else place + 1)
+            if match and _stands_after(rule.before, text, place) and rule.accept(match[match.lastindex or 0]):
+                after = match.end()
+                if match.start(match.lastindex or 0) >= start:
+                    yield Secret(*match.span(match.lastindex or 0), rule.kind)
+            place = lowered.find(hint, after)
 
 
 def _stands_after(before: re.Pattern[str] | None, text: str, place: int) -> bool:
     if before is None:
         return True
-    line = max(text.rfind("\n", place - MAX_INDENT, place) + 1, place - MAX_INDENT, 0)
-    return before.fullmatch(text, line, place) is not None
+    first = max(place - MAX_INDENT, 0)
+    return before.fullmatch(text, max(text.rfind("\n", first, place) + 1, first), place) is not None
 
 
 def _apart(secrets: list[Secret]) -> Iterator[Secret]:
