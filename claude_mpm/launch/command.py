@@ -18,6 +18,7 @@ from claude_mpm.launch.version import Version, installed_version
 # of 1.0.30 to 1.0.128.
 SESSION_ID_SINCE = (1, 0, 53)
 SETTINGS_SINCE = (1, 0, 61)
+NAME_SINCE = (2, 1, 76)  # `--name`, as the changelog of Claude Code says
 
 # What a Claude session leaves to its children. Inherited by a claude started from inside a session they make 2.1.330
 # write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
@@ -35,8 +36,8 @@ _NO_SESSION_ID = frozenset(
     {"--session-id", "--resume", "--continue", "--fork-session", "--from-pr", "--teleport", "--version", "--help"}
 )
 _NO_SESSION_ID_SHORT = frozenset("rcvh")
-# claude's own subcommands: no session, no hooks (claude --help, 1.0.128 to 2.1.330)
-_SUBCOMMANDS = frozenset(
+# Claude's own subcommands, which start no session and take no hooks (claude --help, 1.0.128 to 2.1.330).
+SUBCOMMANDS = frozenset(
     {
         "agents", "attach", "auth", "auto-mode", "config", "doctor", "gateway", "install", "kill", "logs", "mcp",
         "migrate-installer", "plugin", "plugins", "project", "rm", "setup-token", "update", "upgrade",
@@ -123,6 +124,11 @@ def takes_session_id(version: Version | None) -> bool:
 def takes_settings(version: Version | None) -> bool:
     """Whether this claude knows `--settings`, and with it our hooks. One of unknown version is taken for a recent one."""
     return version is None or version >= SETTINGS_SINCE
+
+
+def takes_name(version: Version | None) -> bool:
+    """Whether this claude knows `--name`. One of unknown version is taken for a recent one."""
+    return version is None or version >= NAME_SINCE
 
 
 def find(claude: str, environ: Mapping[str, str]) -> str:
@@ -221,4 +227,4 @@ def _value_of(args: Sequence[str], name: str) -> str | None:
 
 
 def _subcommand(args: Sequence[str]) -> bool:
-    return bool(args) and args[0] in _SUBCOMMANDS
+    return bool(args) and args[0] in SUBCOMMANDS
