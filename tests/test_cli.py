@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from program import PROGRAM, environment, port_in, registered, run, script
-from support import wait_until
+from support import TIMEOUT, wait_until
 from terminal import Terminal
 
-from claude_mpm.cli.main import COMMANDS
+from claude_mpm.cli.main import COMMANDS, main
 
 ECHO = 'for a in "$@"; do echo "<$a>"; done'
 
@@ -214,3 +217,126 @@ def test_monitor_without_a_browser_is_no_usage_error(home: Path, tmp_path: Path)
         done = run("monitor", home=home, cwd=tmp_path, PATH="/nonexistent")
     assert done.returncode == 1
     assert "no browser found here to open; the page is at http://localhost:" in one_line(done)
+
+
+# --- environments nobody planned for ---------------------------------------------------------------
+
+
+def in_shell(text: str, home: Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a line of shell, in which "$@" is the program."""
+    return subprocess.run(
+        ["sh", "-c", text, "sh", *PROGRAM],
+        env=environment(home, **more), cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT * 3,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ('"$@" help >/dev/full', 1, "cannot write to stdout: No space left on device"),
+        ('"$@" instances --json >/dev/full', 1, "cannot write to stdout: No space left on device"),
+        ('"$@" instances 2>/dev/full', 0, ""),
+        ('"$@" monitor 2>/dev/full', 2, ""),
+        ('"$@" help >&-', 0, ""),
+        ('"$@" instances >&- 2>&- <&-', 0, ""),
+        ('"$@" doctor --claude /nowhere >&- 2>&-', 1, ""),
+        ('"$@" instances nonsense 2>&-', 2, ""),
+    ],
+)
+def test_closed_and_full_streams_change_neither_the_code_nor_the_manners(
+    text: str, code: int, words: str, home: Path, tmp_path: Path
+) -> None:
+    done = in_shell(text, home, tmp_path)
+    assert done.returncode == code
+    if words:
+        assert words in one_line(done)
+    else:
+        assert b"Traceback" not in done.stderr and b"internal" not in done.stderr
+
+
+@pytest.mark.parametrize("stream", [">&-", ">/dev/full", ">&- 2>&- <&-"])
+def test_the_demo_plays_to_its_end_without_streams(stream: str, home: Path, tmp_path: Path) -> None:
+    text = f'"$@" --demo --websocket-port 0 {stream}'
+    done = in_shell(text, home, tmp_path, CLAUDE_MPM_DEMO_SPEED="300")
+    assert done.returncode == 0 and b"Traceback" not in done.stderr and b"rror" not in done.stderr
+
+
+@pytest.mark.parametrize("columns", ["1", "0", "-5", "abc", "99999999"])
+@pytest.mark.parametrize("args", [("--help",), ("help", "watch"), ("instances", "nonsense")])
+def test_any_width_of_the_terminal_will_do(columns: str, args: tuple[str, ...], home: Path, tmp_path: Path) -> None:
+    done = run(*args, home=home, cwd=tmp_path, COLUMNS=columns)
+    assert done.returncode == (2 if "nonsense" in args else 0)
+    assert b"usage: claude-mpm" in done.stdout + done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LANG": "C"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+    ],
+)
+def test_a_locale_that_cannot_show_a_name_gets_question_marks(
+    locale: dict[str, str], home: Path, tmp_path: Path
+) -> None:
+    with watched(home, tmp_path, "--name", "日本語"):
+        done = in_shell('"$@" instances', home, tmp_path, **locale)
+    assert done.returncode == 0 and done.stderr == b""
+    assert b"???" in done.stdout or "日本語".encode() in done.stdout
+    assert in_shell('"$@" --demo --websocket-port 0 -- --help', home, tmp_path, **locale).returncode == 0
+
+
+@pytest.mark.parametrize("home_directory", ["/dev/null", "/proc", "relative", ""])
+def test_a_home_that_cannot_be_written_to_costs_the_registry_only(
+    home_directory: str, home: Path, tmp_path: Path
+) -> None:
+    assert run("instances", home=home, cwd=tmp_path, HOME=home_directory).returncode == 0
+    claude = script(tmp_path, "echo started; exit 3")
+    start = ("--websocket", "--websocket-port", "0", "--launch-method", "subprocess", "--claude", str(claude))
+    done = run(*start, home=home, cwd=tmp_path, HOME=home_directory)
+    assert (done.returncode, done.stdout) == (3, b"started\n")
+    assert b"Traceback" not in done.stderr and b"internal" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [["instances"], ["monitor"], ["doctor"], ["--websocket", "--claude", "/bin/true"]])
+def test_a_user_without_a_home_is_told_to_set_one(
+    args: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container that runs with a numeric user: HOME is not set, and the user is not in the passwd file."""
+
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert main(args) == 2
+    told = capsys.readouterr().err
+    assert told == "claude-mpm: this user has no home directory; set HOME to a directory that claude-mpm may write to\n"
+
+
+@pytest.mark.parametrize("args", [("--demo",), ("--websocket", "--claude", "/bin/true")])
+def test_a_current_directory_that_is_gone_is_said(args: tuple[str, ...], home: Path, tmp_path: Path) -> None:
+    text = f'cd "{tmp_path}" && mkdir gone && cd gone && rmdir ../gone && exec "$@" {" ".join(args)}'
+    done = in_shell(text, home, tmp_path)
+    assert done.returncode == 2
+    assert "the current directory no longer exists" in one_line(done)
+
+
+def test_a_demo_without_a_place_for_temporary_files_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert main(["--demo"]) == 2
+    assert capsys.readouterr().err == (
+        "claude-mpm: cannot make a temporary directory for the demo: No such file or directory\n"
+    )
+
+
+@pytest.mark.parametrize("word", [b"\xff\x1b", b"\xff"])
+def test_an_argument_that_is_no_text_is_shown_as_question_marks(word: bytes, home: Path, tmp_path: Path) -> None:
+    done = run("help", os.fsdecode(word), home=home, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"there is no help on `{'?' * len(word)}`" in one_line(done)

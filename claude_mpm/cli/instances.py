@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claude_mpm.cli.options import command_parser
-from claude_mpm.cli.terminal_lines import printable
+from claude_mpm.cli.terminal_lines import note, printable
 from claude_mpm.config import Config
 from claude_mpm.system import instances
 
@@ -26,7 +25,7 @@ def run(args: Sequence[str]) -> int:
     if chosen.json:
         print(json.dumps(running, indent=2))
     elif not running:
-        print("No instances are running. Start one with: claude-mpm --websocket", file=sys.stderr)
+        note("No instances are running. Start one with: claude-mpm --websocket")
     for info in [] if chosen.json else running:
         print(_line(info))
     return 0

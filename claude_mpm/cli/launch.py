@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claude_mpm.cli.options import config_from
-from claude_mpm.cli.startup import announce, bind_port, page_url, require_libraries
+from claude_mpm.cli.startup import announce, bind_port, page_url, require_home, require_libraries
 from claude_mpm.cli.terminal_lines import say
 from claude_mpm.config import Config
+from claude_mpm.errors import UsageError
 from claude_mpm.launch import command as claude
 from claude_mpm.launch.become import become
 from claude_mpm.launch.command import Command
@@ -34,6 +35,7 @@ def run(args: Sequence[str]) -> int:
         command = claude.demo(config.claude_args, os.environ) if is_demo else _claude_command(config)
         if not config.websocket:
             become(command)
+        require_home()
         require_libraries()
         sockets = bind_port(config)
         for listening in sockets:
@@ -127,11 +129,20 @@ def _demo_world(undo: ExitStack) -> Path:
     """Make the demo's project and Claude configuration in a temporary directory and change to the project.
 
     The demo touches nothing outside this directory. `undo` removes it and changes back.
+
+    Raises:
+        UsageError: there is no place for temporary files, or the current directory has been deleted.
     """
     import tempfile
 
-    undo.callback(os.chdir, Path.cwd())
-    directory = Path(tempfile.mkdtemp(prefix="claude-mpm-demo-"))
+    try:
+        undo.callback(os.chdir, Path.cwd())
+    except FileNotFoundError:
+        raise UsageError("the current directory no longer exists; change to another first") from None
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="claude-mpm-demo-"))
+    except OSError as error:
+        raise UsageError(f"cannot make a temporary directory for the demo: {error.strerror}") from None
     undo.callback(shutil.rmtree, directory, ignore_errors=True)
     project = directory / "demo-project"
     project.mkdir()

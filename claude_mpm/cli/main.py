@@ -85,6 +85,10 @@ def _run(args: Sequence[str]) -> int:
 def _run_command(name: str, args: Sequence[str]) -> int:
     import logging
 
+    from claude_mpm.cli.startup import require_home
+
+    if not {"-h", "--help"} & set(args):
+        require_home()
     # Without a handler, logging would print warnings to stderr; the commands that keep a log add its file themselves.
     logging.getLogger("claude_mpm").addHandler(logging.NullHandler())
     return int(importlib.import_module(f"claude_mpm.cli.{name}").run(args))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,16 @@ def require_libraries() -> None:
         raise UsageError(
             f"missing: {words}; install it with `{sys.executable} -m pip install {words}`, or run bin/claude-mpm"
         )
+
+
+def require_home() -> None:
+    """Check that there is a home directory to keep the registry of instances and the logs in.
+
+    Raises:
+        UsageError: HOME is not set, and the system knows no home directory of this user (often so in containers).
+    """
+    if os.path.expanduser("~") == "~":
+        raise UsageError("this user has no home directory; set HOME to a directory that claude-mpm may write to")
 
 
 def bind_port(config: Config) -> list[socket.socket]:

@@ -7,9 +7,14 @@ import sys
 
 
 def say(sentence: str) -> None:
-    """Print a sentence for the user to stderr. Blocks while the terminal takes nothing; any thread may call it."""
+    """Print a sentence for the user to stderr, with the program's name. Blocks while the terminal takes nothing."""
+    note(f"claude-mpm: {sentence}")
+
+
+def note(line: str) -> None:
+    """Print a line to stderr. Blocks while the terminal takes nothing; any thread may call it."""
     try:
-        print(f"claude-mpm: {sentence}", file=sys.stderr, flush=True)
+        print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # nobody reads stderr, or it has been closed: there is nobody left to tell
         pass
 

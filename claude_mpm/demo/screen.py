@@ -145,7 +145,8 @@ class View:
         foot += [f"  {DIM}◯ {a.input['subagent_type']}  {a.input['description']}" for a in self._agents.values()]
         if self.dialog is not None:
             what = self.dialog.input.get("file_path") or self.dialog.input.get("command")
-            foot += [f"{ORANGE}{rule}", f" {BOLD}{self.dialog.tool}{RESET} {what}", " Do you want to go on?"]
+            foot += [f"{ORANGE}{rule}", f" {BOLD}{self.dialog.tool}{RESET} {what}"]
+            foot += [*(f"   {line}" for line in _diff(self.dialog)), " Do you want to go on?"]
             foot += [f" {GREEN}❯ 1. Yes{DIM} (Enter; in this demo also by itself)", f" {DIM}  Esc to reject"]
         foot += [f"{DIM}{rule}", f"❯ {self.typed}\x1b[7m {RESET}", f"{DIM}{rule}"]
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -63,7 +64,8 @@ def _prepare(args: argparse.Namespace, steps: list[Step] | None) -> Run:
     """
     named = os.environ.get("CLAUDE_CONFIG_DIR", "")
     root = Path(named).absolute()
-    if not named or root.resolve() == (Path.home() / ".claude").resolve():
+    own = Path(os.path.expanduser("~/.claude"))  # not Path.home(), which fails for a user without a home directory
+    if not named or root.resolve() == own.resolve():
         raise ValueError(
             "the demo writes only in a CLAUDE_CONFIG_DIR of its own, never in ~/.claude; start it with claude-mpm --demo"
         )
@@ -84,6 +86,8 @@ def _prepare(args: argparse.Namespace, steps: list[Step] | None) -> Run:
 
 def main(argv: Sequence[str] | None = None, steps: list[Step] | None = None) -> int:
     """Play the session and return the exit code. `steps`, if given, replace the story."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # --help has a dash that not every locale can show
     args, _ = _parser().parse_known_args(argv)
     try:
         return _prepare(args, steps).run()
