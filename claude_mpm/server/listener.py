@@ -18,6 +18,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
 from claude_mpm.server.bind import require_token
+from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
@@ -58,6 +59,7 @@ class Server:
         self._closing = self._close_end = -1  # the listeners end
         self._stopping = self._stop_end = -1  # every connection ends
         self._listeners: list[threading.Thread] = []
+        self._broadcaster = Broadcaster(log, config.limits.batch_events)
         self._lock = threading.Lock()  # guards all below
         self._handshake_ended = threading.Condition(self._lock)
         self._stopped = False
@@ -75,6 +77,7 @@ class Server:
         self._capacity = capacity(self._config.limits, raise_descriptor_limit(self._config.limits))
         self._closing, self._close_end = os.pipe()
         self._stopping, self._stop_end = os.pipe()
+        self._broadcaster.start()
         for sock in self._sockets:
             family = "ipv6" if sock.family == socket.AF_INET6 else "ipv4"
             thread = threading.Thread(target=self._listen, args=(sock,), name=f"listener-{family}")
@@ -97,6 +100,7 @@ class Server:
             self._handshake_ended.notify_all()
             requests = [*self._handshakes.values(), *self._responses.values()]
             stop_end, self._stop_end = self._stop_end, -1
+        self._broadcaster.stop()
         if stop_end >= 0:
             os.close(stop_end)
         for request in requests:
@@ -113,6 +117,8 @@ class Server:
                     return False
             with self._lock:
                 waiting = list(self._threads)
+        if self._stopped and not self._broadcaster.join(max(deadline - time.monotonic(), 0)):
+            return False
         with self._lock:
             ended = [end for end in (self._closing, self._stopping) if end >= 0] if self._stopped else []
             if self._stopped:
@@ -277,7 +283,9 @@ class Server:
 
     def _run_client(self, request: HttpRequest, trusted: bool, rest: bytes) -> None:
         client = Client(request.name, self._log, self._session, self.status, trusted, Subscription(self._log))
-        connection = Connection(request.sock, client, self._config.limits, self._stopping, self._tell_demand)
+        connection = Connection(
+            request.sock, client, self._config.limits, self._stopping, self._broadcaster, self._tell_demand
+        )
         with self._lock:
             self._clients[request.name] = connection
         connection.run(rest)
