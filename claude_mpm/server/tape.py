@@ -11,6 +11,7 @@ from claude_mpm.feed.log import Cursor, Entry, Log
 from claude_mpm.server.frames import text_frame
 
 BATCH_BYTES = 128 * 1024  # what one chunk aims at
+ADVANCE_BYTES = 256 * 1024  # read in one round: few large sends, each of which gives the interpreter away once
 TAPE_BYTES = 512 * 1024  # kept for clients that were busy for a moment; who is further behind reads the log itself
 
 
@@ -41,17 +42,24 @@ class Tape:
         return self._cursor.cursor
 
     def advance(self) -> None:
-        """Read the next events of the log. Where the log has lost some, the tape starts anew behind them."""
+        """Read up to ADVANCE_BYTES from the log. Where the log has lost events, the tape starts anew behind them."""
+        size = 0
+        while size < ADVANCE_BYTES and (chunk := self._read()):
+            size += len(chunk.data)
+
+    def _read(self) -> Chunk | None:
+        """Append the next chunk. None: there are no new events."""
         batch = self._cursor.next(self._batch)
         if batch.gap is not None:
             self._chunks.clear()
             self._size = 0
             self.start = batch.gap.to_seq
         if not batch.entries:
-            return
+            return None
         frames = [event_frame(entry) for entry in batch.entries]
         data = memoryview(b"".join(frames))
-        self._chunks.append(Chunk([entry.seq for entry in batch.entries], list(accumulate(map(len, frames))), data))
+        chunk = Chunk([entry.seq for entry in batch.entries], list(accumulate(map(len, frames))), data)
+        self._chunks.append(chunk)
         self._size += len(data)
         if len(data) > BATCH_BYTES:
             self._batch = max(self._batch // 2, 1)
@@ -61,6 +69,7 @@ class Tape:
             oldest = self._chunks.popleft()
             self._size -= len(oldest.data)
             self.start = oldest.seqs[-1]
+        return chunk
 
     def after(self, seq: int, max_size: int) -> tuple[list[memoryview], int] | None:
         """What a client that has everything up to `seq` is to get next, and the seq up to which it then has everything.
