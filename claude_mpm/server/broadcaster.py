@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import Protocol
 
 from claude_mpm.feed import event as ev
@@ -48,6 +47,7 @@ class Broadcaster:
         self._follower: Follower | None = None
         self._thread = threading.Thread(target=self._run, name="broadcaster")
         self._stopped = False
+        self._no_pause = threading.Event()
         self._lock = threading.Lock()  # guards the next
         self._clients: dict[Listener, None] = {}  # in the order in which they came
         # The thread's own.
@@ -63,7 +63,7 @@ class Broadcaster:
     def stop(self) -> None:
         """Send no more. The thread ends within a round; idempotent, does not block."""
         self._stopped = True
-        self.wake()
+        self.hurry()
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread. False when time ran out."""
@@ -81,6 +81,11 @@ class Broadcaster:
             self._clients.pop(client, None)
         self.wake()
 
+    def hurry(self) -> None:
+        """As wake(), but without the pause: a client has taken what filled its socket, and may be waiting for more."""
+        self.wake()
+        self._no_pause.set()
+
     def wake(self) -> None:
         """Make a round soon: a client wants other types, or lends its socket and lacks events."""
         if self._follower is not None:
@@ -95,7 +100,8 @@ class Broadcaster:
                 self._follower.wait()
                 while not self._stopped and self._round():
                     pass
-                time.sleep(ROUND_PAUSE)
+                self._no_pause.wait(ROUND_PAUSE)
+                self._no_pause.clear()
         except Exception as error:
             log.error("the broadcaster ended: %s: %s", type(error).__name__, error)
             log.debug("the broadcaster ended", exc_info=True)

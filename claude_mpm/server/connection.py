@@ -75,6 +75,7 @@ class Connection:
         # The sender's own.
         self._batch = min(16, limits.batch_events)  # events to read at once; follows their size
         self._catching_up = False  # the events after the cursor are read from the log; written by the broadcaster too
+        self._was_full = False  # we had to wait for room
         # From the sender to the receiver.
         self._said_goodbye = False
         self._reset = False  # the end is a reset, which frees what the kernel holds for the peer
@@ -276,14 +277,16 @@ class Connection:
 
     def _lend(self) -> None:
         """Leave the socket to the broadcaster until there is something that only we can do; then finish what it began."""
+        hurry, self._was_full = self._was_full, False
         self._writing.release()
         try:
-            if self._subscription.behind(self._client.log.seq):
-                self._broadcaster.wake()  # it may have passed by while we held the socket
+            if self._subscription.behind(self._client.log.seq):  # the round may have passed by while we held the socket
+                (self._broadcaster.hurry if hurry else self._broadcaster.wake)()
             self._awake.acquire()
         finally:
             self._writing.acquire()
         unsent, self._unsent = self._unsent, []
+        self._was_full = bool(unsent)
         for view in unsent:
             self._write(view)
 
