@@ -13,6 +13,8 @@ from claude_mpm.server.tape import Tape
 ROUND_PAUSE = 0.01  # seconds between two rounds; nobody sees it, and it halves the cost of many clients
 MAX_TAPES = 8  # sets of types with a tape of their own; clients of further sets read the log themselves
 
+FEW = 16  # clients; so many catch up faster each in its own thread, since the kernel copies on several cores at once
+
 log = logging.getLogger(__name__)
 
 
@@ -119,7 +121,9 @@ class Broadcaster:
             tape = self._tape(types, clients)
             if tape is not None:
                 tape.advance()
-                more |= tape.cursor < self._log.seq
+                if tape.cursor < self._log.seq:
+                    more = True
+                    tape = tape if len(clients) > FEW else None
             for client in clients:
                 more |= client.offer(tape)
         return more

@@ -40,7 +40,8 @@ class HttpRequest:
         self._stopping = stopping
         self.evicted = False
         self._silent = True  # not a byte was received
-        self._deadline = time.monotonic() + config.limits.handshake_time
+        self.started = time.monotonic()
+        self._deadline = self.started + config.limits.handshake_time
 
     def run(
         self,

@@ -29,6 +29,7 @@ from claude_mpm.server.session_view import ON_DEMAND, SessionView
 from claude_mpm.server.subscription import Subscription
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
+HANDSHAKE_GRACE = 0.25  # seconds; a client that has just connected is not dropped for a newer one
 EVICTION_TIME = 0.5  # seconds; an evicted connection gives up its thread as soon as it is scheduled
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
@@ -208,22 +209,25 @@ class Server:
             self._end(request, thread)
 
     def _begin_handshake(self, request: HttpRequest) -> bool:
-        """Reserve a place for the request. Where there is none, wait until the oldest handshake has left.
+        """Reserve a place for the request. Where there is none, wait until one is left, or the oldest is dropped.
 
-        Dropping the oldest first makes a slow-loris attacker evict itself.
+        Dropping the oldest first makes a slow-loris attacker evict itself. None is dropped in its first moments, so
+        that many clients that connect at once are served one after the other.
         """
-        deadline = time.monotonic() + EVICTION_TIME
-        while True:
-            with self._lock:
-                if self._stopped:
+        deadline = request.started + HANDSHAKE_GRACE + EVICTION_TIME
+        with self._lock:
+            while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
+                now = time.monotonic()
+                oldest = next(iter(self._handshakes.values()))
+                grace = oldest.started + HANDSHAKE_GRACE - now
+                if grace <= 0:
+                    oldest.evict()
+                if now >= deadline:
                     return False
-                if len(self._handshakes) < self._capacity.handshakes:
-                    self._handshakes[request.name] = request
-                    return True
-                next(iter(self._handshakes.values())).evict()
-                while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
-                    if not self._handshake_ended.wait(deadline - time.monotonic()):
-                        return False
+                self._handshake_ended.wait(grace if grace > 0 else deadline - now)
+            if not self._stopped:
+                self._handshakes[request.name] = request
+            return not self._stopped
 
     # --- a connection's own thread ---
 
