@@ -194,7 +194,11 @@ def test_a_thousand_clients_are_served() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4096), limits[1]))
     subscribe = frame(TEXT, b'{"command":"subscribe","channels":["*"]}')
     try:
-        with serving(clients=1000) as served, connected(served, 1000, upgrade() + subscribe) as sockets:
+        with serving(clients=1000) as served, ExitStack() as stack:
+            sockets = []
+            for _ in range(1000):
+                (sock,) = stack.enter_context(connected(served, 1, upgrade() + subscribe))
+                sockets.append(sock)
             wait_until(lambda: subscribers(served) == 1000, "all have subscribed", timeout=3 * TIMEOUT)
             served.log.append(ev.system_error("told to all", "test"))
             for sock in sockets:

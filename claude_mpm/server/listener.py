@@ -30,7 +30,6 @@ from claude_mpm.server.subscription import Subscription
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
 HANDSHAKE_GRACE = 0.25  # seconds; a client that has just connected is not dropped for a newer one
-EVICTION_TIME = 0.5  # seconds; an evicted connection gives up its thread as soon as it is scheduled
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
 log = logging.getLogger(__name__)
@@ -211,23 +210,35 @@ class Server:
     def _begin_handshake(self, request: HttpRequest) -> bool:
         """Reserve a place for the request. Where there is none, wait until one is left, or the oldest is dropped.
 
-        Dropping the oldest first makes a slow-loris attacker evict itself. None is dropped in its first moments, so
-        that many clients that connect at once are served one after the other.
+        Dropping the oldest first makes a slow-loris attacker evict itself. Who has just connected, or has sent
+        something that its thread has not read yet, is not dropped: many clients that connect at once are served one
+        after the other.
         """
-        deadline = request.started + HANDSHAKE_GRACE + EVICTION_TIME
+        deadline = request.started + self._config.limits.handshake_time
         with self._lock:
             while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
-                now = time.monotonic()
-                oldest = next(iter(self._handshakes.values()))
-                grace = oldest.started + HANDSHAKE_GRACE - now
-                if grace <= 0:
-                    oldest.evict()
-                if now >= deadline:
+                idle = self._oldest_idle_handshake()
+                if idle is not None:
+                    idle.evict()
+                if not self._handshake_ended.wait(HANDSHAKE_GRACE) and time.monotonic() >= deadline:
                     return False
-                self._handshake_ended.wait(grace if grace > 0 else deadline - now)
             if not self._stopped:
                 self._handshakes[request.name] = request
             return not self._stopped
+
+    def _oldest_idle_handshake(self) -> HttpRequest | None:
+        """The oldest handshake that waits for its peer. The lock must be held."""
+        assert self._lock.locked()
+        poll, now = select.poll(), time.monotonic()
+        idle: dict[int, HttpRequest] = {}
+        for request in self._handshakes.values():
+            descriptor = request.sock.fileno()
+            if descriptor >= 0 and not request.judging and now - request.started >= HANDSHAKE_GRACE:
+                idle[descriptor] = request
+                poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(0) if idle else ():
+            del idle[descriptor]
+        return next(iter(idle.values()), None)
 
     # --- a connection's own thread ---
 
