@@ -34,7 +34,7 @@ setup(
     packages=find_packages(include=["claude_mpm", "claude_mpm.*"]),
     package_data={"claude_mpm": ["py.typed"]},
     cmdclass={"build_py": BuildWithServedFiles},
-    install_requires=["simple-websocket>=1.1", "wsproto>=1.3", "watchdog>=5", "psutil>=6"],
+    install_requires=["simple-websocket>=1.1,<2", "wsproto>=1.3", "watchdog>=5,<8", "psutil>=6"],
     extras_require={
         "screen": ["pyghostty>=0.1.3,<0.2"],
         "test": [

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
-import threading
 
 
 def run() -> None:
@@ -19,11 +19,10 @@ def run() -> None:
     code = main()
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the code is Claude's from here on
-    if threading.active_count() > 1:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)  # quicker than taking the interpreter down, and a thread that hangs on a disk keeps nobody
 
 
 def _open_standard_streams() -> None:

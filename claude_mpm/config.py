@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 DEFAULT_PORT = 8765
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of everything that holds data or waits. Seconds and bytes unless the name says otherwise."""
 
     # the event log
     structured_events: int = 10_000  # events; a long day of one session
-    output_bytes: int = 16 * 1024 * 1024  # content of claude.output kept; about an hour of a busy 1.x terminal
+    structured_bytes: int = (
+        16 * 1024 * 1024
+    )  # memory of structured events; large todo lists reach it before their number
+    output_bytes: int = 16 * 1024 * 1024  # memory of claude.output, JSON and overhead included
     output_join: float = 0.015  # a repaint arrives in many small reads; 15 ms joins them and nobody sees the delay
     output_join_bytes: int = 64 * 1024  # a joined event stays a moderate frame
 
@@ -48,8 +49,7 @@ class Limits:
     log_files: int = 3
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
@@ -65,5 +65,9 @@ class Config:
     control: bool = False
     hooks: bool = True
     open_page: bool = False
-    state_dir: Path = field(default_factory=lambda: Path.home() / ".claude-mpm")  # instances, logs, spool
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
+
+    @property
+    def state_dir(self) -> Path:
+        """Where the registry of instances, the logs and the hooks' spools are."""
+        return Path.home() / ".claude-mpm"

@@ -8,6 +8,7 @@ ClaudeMpmError
 ├── ProtocolError       a client sent something that is not the protocol
 │   └── Refused         a handshake that gets an HTTP status instead of a WebSocket
 └── ConnectionFailed    the client side: no server there, refused, or lost
+    └── ServerUnavailable  nobody listens now, or the server is too busy: the same attempt may succeed later
 """
 
 from __future__ import annotations
@@ -57,4 +58,8 @@ class Refused(ProtocolError):
 
 
 class ConnectionFailed(ClaudeMpmError):
+    pass
+
+
+class ServerUnavailable(ConnectionFailed):
     pass

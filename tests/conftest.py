@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from support import child_pids, open_fds, wait_until
 
-# Started with `&` by a script, we ignore these two, and so would all that the tests start.
-for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# A script's `&` starts us with SIGINT and SIGQUIT ignored, `nohup` with SIGHUP. Programs inherit what is ignored, and
+# so would all that the tests start: no test that sends one of them could pass.
+for _number, _handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _handler)
 
@@ -20,7 +25,7 @@ _SHARED_FD = ("/dev/", "anon_inode:[eventpoll]")  # /dev/urandom and the like, o
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Threads, children and descriptors after the test are those before it. Session fixtures are set up before."""
+    """Fail a test that leaves a thread, a child or a descriptor. Session fixtures are set up before this one looks."""
     threads, children, fds = set(threading.enumerate()), child_pids(), open_fds()
     yield
 
@@ -42,7 +47,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty HOME; nothing of Claude's or ours is found in the environment."""
+    """An empty HOME, and no variable of Claude's or ours in the environment."""
     path = tmp_path_factory.mktemp("home")
     for name in ("CLAUDE_CONFIG_DIR", "CLAUDE_MPM_CLAUDE", "CLAUDE_MPM_WEBSOCKET_TOKEN", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.request import Request as UrlRequest
+from urllib.request import urlopen
 
 import pytest
 from support import TIMEOUT, wait_until
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.server import proof
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 from claude_mpm.server.session_view import SessionView
@@ -28,7 +35,7 @@ CHROMIUM_ARGS = (
 
 
 class Instance:
-    """A server as a session has it, fed by the test. `peers`: whom it names in `get_instances`."""
+    """A server as a session runs it, fed by the test. `peers` are the instances it lists in `get_instances`."""
 
     def __init__(
         self,
@@ -76,10 +83,10 @@ class Instance:
             self.log.append(event)
 
     def begin(self, *, activity: Any = "working") -> None:
-        """What every session begins with."""
+        """Append the events that every session begins with."""
         self.feed(
             ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
-            ev.claude_status("running", source="process", pid=4712, activity=activity),
+            ev.claude_status("running", origin=Origin("process"), pid=4712, activity=activity),
         )
 
     def stop(self) -> None:
@@ -99,7 +106,7 @@ class Instance:
 
 @contextlib.contextmanager
 def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
-    """`count` servers that know each other; a test may add to and stop some of them."""
+    """Start `count` servers that list each other; a test may add some and stop some."""
     peers: list[Instance] = []
     made: list[Instance] = []
     try:
@@ -111,8 +118,66 @@ def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
             instance.stop()
 
 
+class ForeignServer:
+    """An HTTP server that is not ours, and remembers the head of every request."""
+
+    def __init__(self, answer: Callable[[str], bytes]) -> None:
+        self.requests: list[str] = []
+        foreign = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                foreign.requests.append(f"{self.requestline}\n{self.headers}")
+                body = answer(self.path)
+                self.send_response(200)
+                self.send_header("Content-Type", "image/svg+xml" if body.startswith(b"<svg") else "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="foreign-server")
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def foreign_server(kind: str, imitated: int = 0) -> Iterator[ForeignServer]:
+    """A server that answers everything with "any page", with "the identity alone", or, with "the proof of the right
+    instance", as the claude-mpm on port `imitated` does."""
+
+    def answer(path: str) -> bytes:
+        if kind == "any page":
+            return b"<!doctype html><title>not a claude-mpm</title>"
+        if kind == "the identity alone":
+            return proof.svg(*proof.IDENTITY)
+        headers = {"Host": f"localhost:{server.port}"}
+        with urlopen(UrlRequest(f"http://127.0.0.1:{imitated}{path}", headers=headers), timeout=TIMEOUT) as answered:
+            return bytes(answered.read())
+
+    server = ForeignServer(answer)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def unused_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
 class Page:
-    """One tab. `driver` is Selenium's; the methods say what a person at the page would see."""
+    """One tab. `driver` is Selenium's; the methods say what a person looking at the page would see."""
 
     def __init__(self, driver: Any, actions: Any) -> None:
         self.driver = driver
@@ -164,8 +229,12 @@ class Page:
         self.cdp("Emulation.setEmulatedMedia", features=[scheme])
 
     def errors(self) -> list[str]:
-        """What the console was told since the last call: exceptions, refused scripts, broken policy."""
-        quiet = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "/status - Failed")  # told on the page
+        """Return what the console has received since the last call: exceptions, blocked scripts, violated policies."""
+        quiet = (
+            "WebSocket connection to",
+            "net::ERR_CONNECTION_REFUSED",
+            "/status - Failed",
+        )  # the page itself reports these
         lines = [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
         return [line for line in lines if not any(word in line for word in quiet)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,13 @@ from websockets.sync.server import Server, ServerConnection, serve
 from claude_mpm.feed.patterns import any_matches
 
 Frame = dict[str, Any]
+
+
+def close_wake_pipe(server: Server) -> None:
+    """Close what websockets 16, the last version for Python 3.10, leaves open once serve_forever() has returned."""
+    for end in (server.shutdown_watcher, server.shutdown_notifier):
+        if isinstance(end, int):
+            os.close(end)
 
 
 class ScriptedServer:
@@ -44,6 +52,7 @@ class ScriptedServer:
         self._server.shutdown()
         self.drop()
         self._thread.join()
+        close_wake_pipe(self._server)
 
     def frame(self, kind: str, data: Frame, **more: Any) -> Frame:
         stamp = {"timestamp": "2026-01-02T03:04:05.678Z", "instance_id": self.instance_id}

@@ -11,7 +11,7 @@ from jsonschema import Draft7Validator
 from schemas import REPLY_TYPES, check, check_command, commands, document, message_names
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.feed.state import State
 
@@ -51,18 +51,16 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
         lambda: ev.session_end(SESSION, 1e9, 2.5, exit_code=3, signal="SIGTERM", reason="exit", source="monitor"),
     ],
     ev.CLAUDE_STATUS: [
-        lambda: ev.claude_status("starting", source="process"),
+        lambda: ev.claude_status("starting", origin=Origin("process")),
         lambda: ev.claude_status(
             "running",
-            source="session_file",
+            origin=Origin("session_file", 1e9, SESSION),
             pid=7,
             message="m",
             activity="waiting",
             waiting_for={"kind": "permission", "tool": "Bash", "input": {"command": "ls"}, "message": "may I"},
             exit_code=0,
             signal="SIGINT",
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.CLAUDE_OUTPUT: [
@@ -70,45 +68,41 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
         lambda: ev.claude_output("\x1b[1mé\ud800", 10, stream="stderr", source="process"),
     ],
     ev.CLAUDE_MESSAGE: [
-        lambda: ev.claude_message("user", "", source="transcript"),
+        lambda: ev.claude_message("user", "", origin=Origin("transcript")),
         lambda: ev.claude_message(
             "system",
             "x" * 20_000,
-            source="stream_json",
+            origin=Origin("stream_json", 1e9, SESSION),
             model="claude-opus-5-5",
             agent_id="a1",
             message_id="msg_1",
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.TOOL_START: [
-        lambda: ev.tool_start(None, "Bash", None, source="hook"),
+        lambda: ev.tool_start(None, "Bash", None, origin=Origin("hook")),
         lambda: ev.tool_start(
-            "toolu_1", "Bash", {"command": "x" * 20_000}, source="hook", agent_id="a1", time=1e9, session_id=SESSION
+            "toolu_1", "Bash", {"command": "x" * 20_000}, origin=Origin("hook", 1e9, SESSION), agent_id="a1"
         ),
     ],
     ev.TOOL_END: [
-        lambda: ev.tool_end(None, "Bash", False, source="hook"),
+        lambda: ev.tool_end(None, "Bash", False, origin=Origin("hook")),
         lambda: ev.tool_end(
             "toolu_1",
             "Bash",
             True,
-            source="hook",
+            origin=Origin("hook", 1e9, SESSION),
             duration_ms=5,
             summary="x" * 20_000,
             agent_id="a1",
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.AGENT_DELEGATION: [
-        lambda: ev.agent_delegation("general-purpose", "t", "started", source="hook"),
+        lambda: ev.agent_delegation("general-purpose", "t", "started", origin=Origin("hook")),
         lambda: ev.agent_delegation(
             "Explore",
-            "t",
+            "t" * 1_001,
             "failed",
-            source="transcript",
+            origin=Origin("transcript", 1e9, SESSION),
             agent_id="a1",
             tool_use_id="toolu_1",
             parent_agent_id="a0",
@@ -117,47 +111,39 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
             tokens=1370,
             tool_uses=1,
             reason="interrupted",
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.AGENT_STATUS: [
-        lambda: ev.agent_status([], {}, source="hook"),
+        lambda: ev.agent_status([], {}, origin=Origin("hook")),
         lambda: ev.agent_status(
-            [{"agent_id": "a1", "agent": "Explore", "task": "t", "since": STAMP}],
-            {"Explore": {"tasks": 2, "failed": 1, "avg_duration_ms": 10}},
-            source="hook",
-            time=1e9,
-            session_id=SESSION,
+            [{"agent_id": "a1", "agent": "Explore", "task": "t" * 1_000, "since": STAMP, "totals": TOKENS}] * 300,
+            {"Explore": {"tasks": 2, "failed": 1, "avg_duration_ms": 10, "totals": TOKENS}},
+            origin=Origin("hook", 1e9, SESSION),
         ),
     ],
     ev.TODO_UPDATE: [
-        lambda: ev.todo_update([], source="todo_file"),
+        lambda: ev.todo_update([], origin=Origin("todo_file")),
         lambda: ev.todo_update(
             [
-                {"id": "1", "content": "c", "status": "in_progress", "active_form": "doing c"},
+                {"id": "1", "content": "c", "status": "in_progress", "active_form": "doing c", "truncated": True},
+                {"id": "3", "content": "c", "status": "pending", "blocks": ["1"], "blocked_by": ["2"]},
                 {"id": "2", "content": "d", "status": "pending", "owner": "later versions"},
             ],
-            source="hook",
+            origin=Origin("hook", 1e9, SESSION),
             agent_id="a1",
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.CLAUDE_USAGE: [
-        lambda: ev.claude_usage(source="transcript", model=None, tokens={}, totals={}),
+        lambda: ev.claude_usage(origin=Origin("transcript"), model=None, tokens={}, totals={}),
         lambda: ev.claude_usage(
-            source="transcript",
+            origin=Origin("transcript", 1e9, SESSION),
             model="m",
             tokens=TOKENS,
             totals=TOKENS,
             agent_id="a1",
-            agents={"a1": TOKENS},
             context_percent=12.5,
             cost_usd=0.1,
             cost_is_estimate=True,
-            time=1e9,
-            session_id=SESSION,
         ),
     ],
     ev.CLAUDE_SCREEN: [
@@ -221,7 +207,7 @@ COMMANDS: list[dict[str, Any]] = [
 
 def as_sent(event: Event) -> dict[str, Any]:
     """The event as a client decodes it."""
-    message: dict[str, Any] = json.loads(Log(INSTANCE).append(event).json())
+    message: dict[str, Any] = json.loads(Log(INSTANCE).append(event).json)
     if event.type == ev.SYSTEM_GAP:
         del message["seq"]
     return message

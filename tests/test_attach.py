@@ -156,5 +156,6 @@ def test_the_token_is_in_no_argument_list_no_environment_and_no_log(home: Path, 
         terminal.write(b"\r")
         terminal.wait()
         assert TOKEN.encode() not in bytes(terminal.output)
+    wait_until(lambda: not registered(home), "the end of the monitor")  # that file has the token, for its own user
     for path in (home / ".claude-mpm").rglob("*"):
         assert not path.is_file() or TOKEN not in path.read_text(), path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -199,15 +200,64 @@ def test_missing_venv_module_is_said_with_the_command_that_helps(
     assert not checkout.venv.exists()
 
 
+def say_how_called(checkout: Checkout, failing: str = "") -> None:
+    """Put modules in the checkout that print how they were called instead of checking anything."""
+    for name in ("ruff", "mypy", "pytest"):
+        code = f"import sys, tested\nprint({name!r}, *sys.argv[1:])\nsys.exit({int(name == failing)})\n"
+        (checkout.root / f"{name}.py").write_text(code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        (["tests/test_a.py"], ["ruff check tests/test_a.py", "ruff format --check tests/test_a.py"]),
+        (["tests/test_a.py::test_x[1-2]", "-x"], ["ruff check tests/test_a.py", "ruff format --check tests/test_a.py"]),
+        (["-k", "b", "tests"], ["ruff check tests", "ruff format --check tests"]),
+        (["tests/a b.py"], ["ruff check tests/a b.py", "ruff format --check tests/a b.py"]),
+        (["tests/notes.txt"], []),
+        (["-k", "tests"], ["ruff check", "ruff format --check", "mypy"]),
+        (["-x"], ["ruff check", "ruff format --check", "mypy"]),
+    ],
+)
+def test_bin_test_checks_only_the_files_it_is_given(checkout: Checkout, arguments: list[str], calls: list[str]) -> None:
+    (checkout.root / "tests").mkdir()
+    for name in ("test_a.py", "a b.py", "notes.txt"):
+        (checkout.root / "tests" / name).touch()
+    say_how_called(checkout)
+    environment = checkout.root / ".venv" / "bin"
+    environment.mkdir(parents=True)
+    # in place of the one bin/test would make: -I would not find our modules
+    (environment / "python").write_text(
+        f'#!/bin/sh\nshift 2\nmodule=$1\nshift\nexec "{sys.executable}" "$module.py" "$@"\n'
+    )
+    (environment / "python").chmod(0o755)
+    (checkout.root / "tested.py").touch()
+    shutil.copy(checkout.root / "setup.py", checkout.venv / "made-for-test")
+    code, out, err = checkout.run(*arguments, command=checkout.root / "bin" / "test", cwd=checkout.root)
+    assert code == 0, err
+    assert out.splitlines() == [*calls, " ".join(["pytest", *arguments])]
+
+
 def test_bin_test_installs_the_test_extra_runs_every_check_and_passes_arguments(
     checkout: Checkout, elsewhere: Path
 ) -> None:
-    # each check is a module here that says how it was called; mypy fails
-    for name in ("ruff", "mypy", "pytest"):
-        (checkout.root / f"{name}.py").write_text(
-            f"import sys, tested\nprint({name!r}, *sys.argv[1:])\nsys.exit({int(name == 'mypy')})\n"
-        )
+    say_how_called(checkout, failing="mypy")
     code, out, _ = checkout.run("-k", "a b", command=checkout.root / "bin" / "test", cwd=elsewhere)
     assert out.splitlines() == ["ruff check", "ruff format --check", "mypy", "pytest -k a b"]
     assert code == 1
     assert checkout.run(cwd=elsewhere) == (7, f"[] {elsewhere} 1\n", "")  # nothing more to make for the program
+
+
+def test_signals_ignored_at_the_start_are_not_ignored_by_what_tests_start() -> None:
+    # `nohup bin/test &` would otherwise fail every test of how the program takes these signals
+    numbers = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT]
+
+    def ignore() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    code = f"import conftest, signal; print([signal.getsignal(n) is signal.SIG_IGN for n in {[*map(int, numbers)]}])"
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "PYTHONPATH": str(ROOT / "tests")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, preexec_fn=ignore, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[False, False, False]\n", "")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ from typing import Any
 import pytest
 from sightings import SESSION, VERSIONS, as_line
 from support import DATA, TIMEOUT, wait_until
+from watchdog.observers.polling import PollingObserver
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.launch.hook_settings import hook_settings
+from claude_mpm.sources.files import claude as claude_module
 from claude_mpm.sources.files.claude import ClaudeSources
-from claude_mpm.sources.files.transcripts import slug
+from claude_mpm.sources.files.transcripts import Transcripts, slug
 from claude_mpm.sources.files.watcher import Watcher
+from claude_mpm.sources.track.tracker import Tracker
 
 OTHER = "33333333-3333-4333-8333-333333333333"
 BEFORE = 1_795_000_000.0  # seconds since the epoch; before everything in the recorded sessions
@@ -58,7 +62,7 @@ class Home:
             self.spool if hooks else None,
             limits or Limits(),
             new_session=lambda session, reason, at: ev.session_start(session, {"port": 1}, "exec", at, reason=reason),
-            companions=lambda pid: list(others),
+            others_in_directory=lambda pid: list(others),
         )
 
     def write(self, name: str, *records: Any, mode: str = "ab") -> None:
@@ -304,3 +308,191 @@ def test_drain_gives_up_when_nobody_reads(tmp_path: Path) -> None:
 def test_slugs_are_claudes() -> None:
     assert slug("/home/u/we ird_dir.v1+2/Ünï_x") == "-home-u-we-ird-dir-v1-2--n--x"
     assert slug("/\U0001f600") == "---"
+
+
+# --- what must not be lost ---
+
+
+def raise_on(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Make the tracker fail on every observation that contains `text`, as an unforeseen value would."""
+    observe = Tracker.observe
+
+    def fail(tracker: Tracker, observation: Any, *args: Any, **kwargs: Any) -> Any:
+        if text in repr(observation):
+            raise ValueError("unforeseen")
+        return observe(tracker, observation, *args, **kwargs)
+
+    monkeypatch.setattr(Tracker, "observe", fail)
+
+
+def test_a_transcript_line_that_cannot_be_read_costs_that_line_only(
+    claude: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raise_on(monkeypatch, "bad")
+    claude.write(f"{SESSION}.jsonl", said("one"), said("bad"), said("two"))
+    claude.sources.start(SESSION, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"]
+    (error,) = claude.of(ev.SYSTEM_ERROR)
+    assert "transcript" in error["error"] and error["severity"] == "warning"
+    assert [record.message for record in caplog.records] == [error["error"]]
+
+
+def test_a_hook_s_payload_that_cannot_be_read_costs_that_payload_only(
+    claude: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raise_on(monkeypatch, "bad")
+    for prompt in ("one", "bad", "two"):
+        claude.hook(hook_event_name="UserPromptSubmit", prompt=prompt)
+    claude.sources.start(SESSION, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"] and os.listdir(claude.spool) == []
+
+
+def test_a_stdout_line_that_cannot_be_read_costs_that_line_only(claude: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    raise_on(monkeypatch, "bad")
+    claude.sources.start(SESSION, None)
+    for text in ("one", "bad", "bad", "two"):
+        claude.sources.stdout_line(as_line(printed(text)))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"]
+    assert len(claude.of(ev.SYSTEM_ERROR)) == 1, "the same fault is told once"
+
+
+def held(watcher: Watcher) -> threading.Event:
+    """Keep the file-reader busy until the returned event is set."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(TIMEOUT)
+
+    watcher.post(hold)
+    assert busy.wait(TIMEOUT)
+    return go_on
+
+
+def printed(text: str) -> dict[str, Any]:
+    return said(text) | {"session_id": SESSION, "parent_tool_use_id": None}
+
+
+def test_stdout_lines_before_the_start_wait_for_it(claude: Home) -> None:
+    claude.write(f"{SESSION}.jsonl", said("one"))
+    claude.sources.stdout_line(as_line(printed("one")))
+    assert claude.sources.drain(TIMEOUT) and claude.texts() == []
+    claude.sources.start(SESSION, None)
+    claude.sources.stdout_line(as_line(printed("two")))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == ["one", "two"], "each told once, though the transcript has the first as well"
+
+
+def test_no_stdout_line_is_lost_while_the_file_reader_is_busy(claude: Home) -> None:
+    claude.sources.start(SESSION, None)
+    go_on = held(claude.watcher)
+    for number in range(12_000):
+        claude.sources.stdout_line(as_line(printed(str(number))))
+    claude.sources.process_ended(0, None)
+    go_on.set()
+    assert claude.sources.drain(6 * TIMEOUT)
+    assert claude.texts() == [str(number) for number in range(12_000)]
+    assert claude.of(ev.SYSTEM_ERROR) == []
+
+
+def test_stdout_lines_beyond_the_bound_are_counted_and_told_once(claude: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [as_line(printed(f"{number}")) for number in range(10)]
+    monkeypatch.setattr(claude_module, "STDOUT_BYTES", sum(map(len, lines)) // 2)
+    claude.sources = claude.build()
+    claude.sources.start(SESSION, None)
+    go_on = held(claude.watcher)
+    for line in lines:
+        claude.sources.stdout_line(line)
+    go_on.set()
+    assert claude.sources.drain(TIMEOUT)
+    kept = claude.texts()
+    assert kept == [f"{number}" for number in range(len(kept))] and len(kept) < 10
+    (error,) = claude.of(ev.SYSTEM_ERROR)
+    assert f"{10 - len(kept)} lines" in error["error"] and error["severity"] == "error"
+    claude.sources.stdout_line(as_line(printed("later")))
+    assert claude.sources.drain(TIMEOUT)
+    assert claude.texts() == [*kept, "later"] and len(claude.of(ev.SYSTEM_ERROR)) == 1
+
+
+def test_a_long_history_is_not_held_in_memory(claude: Home) -> None:
+    """A resumed session's transcript, and beside it an agent's file of another session (2.0.x)."""
+    filler = {"type": "api-request", "body": "x" * 50_000}
+    claude.write(f"{SESSION}.jsonl", *[filler] * 600, said("last"))
+    claude.write("agent-b2.jsonl", said("theirs", OTHER, isSidechain=True, agentId="b2"), *[filler] * 600)
+    tracemalloc.start()
+    try:
+        claude.sources.start(SESSION, None, BEFORE)
+        assert claude.sources.drain(TIMEOUT)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert claude.texts() == ["last"]
+    assert peak < 8 * 1024 * 1024, "of 60 MB"
+
+
+def test_drain_reads_todo_files_whose_change_nobody_has_noted_yet(tmp_path: Path) -> None:
+    watcher = Watcher(lambda sentence: None, 3600.0, make_observer=lambda: PollingObserver(timeout=3600))
+    claude = Home(tmp_path, watcher)
+    watcher.start()
+    try:
+        claude.sources.start(SESSION, None)
+        for _ in range(5):  # each one is a turn of the file-reader: it has scanned then, and will not again
+            assert claude.sources.drain(TIMEOUT)
+        tasks = claude.config / "tasks" / SESSION
+        tasks.mkdir(parents=True)
+        (tasks / "1.json").write_text(json.dumps({"id": "1", "subject": "t", "status": "completed"}))
+        claude.sources.process_ended(0, None)
+        assert claude.sources.drain(TIMEOUT)
+        assert [data["todos"][0]["content"] for data in claude.of(ev.TODO_UPDATE)] == ["t"]
+    finally:
+        watcher.stop()
+        watcher.join(TIMEOUT)
+
+
+def test_nothing_is_written_into_claude_s_directories(claude: Home) -> None:
+    agents = f"{SESSION}/subagents"
+    claude.write(f"{SESSION}.jsonl", said("one"))
+    claude.write(f"{agents}/agent-a1.jsonl", said("two", isSidechain=True, agentId="a1"))
+    claude.write(f"{agents}/agent-a1.meta.json", {"toolUseId": "t"})
+    for name in ("sessions/77.json", "sessions/77.key", f"todos/{SESSION}-agent-{SESSION}.json"):
+        (claude.config / name).parent.mkdir(exist_ok=True)
+        (claude.config / name).write_text("[]")
+
+    def state() -> dict[Path, tuple[int, int, int]]:
+        status = {path: path.lstat() for path in [claude.config, *claude.config.rglob("*")]}
+        return {path: (each.st_ino, each.st_size, each.st_mtime_ns) for path, each in status.items()}
+
+    before = state()
+    claude.sources.start(SESSION, 77)
+    claude.hook(hook_event_name="SessionEnd", reason="other")
+    claude.sources.process_ended(0, None)
+    assert claude.sources.drain(TIMEOUT)
+    assert set(claude.texts()) == {"one", "two"}
+    assert state() == before
+
+
+def test_a_long_history_does_not_hold_up_the_stop(claude: Home) -> None:
+    lines: list[bytes] = []
+
+    def on_line(line: bytes) -> None:
+        lines.append(line)
+        claude.watcher.stop()
+
+    claude.write(f"{SESSION}.jsonl", *[said("x" * 1000)] * 1000)
+    transcripts = Transcripts(
+        claude.watcher,
+        claude.config / "projects",
+        os.path.realpath(claude.cwd),
+        0.0,
+        on_line,
+        lambda *_: None,
+        None,
+        10_000,
+    )
+    claude.watcher.post(transcripts.start)
+    claude.watcher.post(lambda: transcripts.follow(SESSION))
+    claude.watcher.join(TIMEOUT)
+    assert 0 < len(lines) < 1000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import json
 import socket
 import threading
@@ -8,11 +9,17 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from scripted_server import ScriptedServer, scripted
-from support import TIMEOUT, wait_until
+import simple_websocket
+from scripted_server import ScriptedServer, close_wake_pipe, scripted
+from support import ROOT, TIMEOUT, wait_until
+from websockets.frames import Frame as WireFrame
+from websockets.frames import Opcode
+from websockets.server import ServerProtocol
+from websockets.sync.server import ServerConnection, serve
 
 from claude_mpm.client import client as client_module
-from claude_mpm.client import connection as link
+from claude_mpm.client import connection as connection_module
+from claude_mpm.client import frame_queue, transport
 from claude_mpm.client.client import CONNECTED, LOST, Client
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 
@@ -175,12 +182,8 @@ def test_listener_that_drips_its_answer_is_given_up() -> None:
         thread.join()
 
 
-def test_frames_in_the_same_packet_as_the_answer_are_read(client: Client) -> None:
-    # simple-websocket looks at them only when the next packet comes; the greeting is often one of them
-    from websockets.frames import Frame as WireFrame
-    from websockets.frames import Opcode
-    from websockets.server import ServerProtocol
-
+def greet_once(then: Callable[[socket.socket], object]) -> tuple[int, threading.Thread]:
+    """A listener that sends its answer and the greeting in one packet, then does what it is told."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -194,12 +197,32 @@ def test_frames_in_the_same_packet_as_the_answer_are_read(client: Client) -> Non
                 greeting = {"type": "system.status", "instance_id": "i", "data": {}}
                 frame = WireFrame(Opcode.TEXT, json.dumps(greeting).encode()).serialize(mask=False)
                 peer.sendall(b"".join(protocol.data_to_send()) + frame)
-                peer.recv(65536)
+                then(peer)
 
     thread = threading.Thread(target=run, name="one-packet")
     thread.start()
-    with Client(listening.getsockname()[1], token="t", timeout=TIMEOUT) as client:
+    return int(listening.getsockname()[1]), thread
+
+
+def test_frames_in_the_same_packet_as_the_answer_are_read() -> None:
+    # simple-websocket looks at them only when the next packet comes; the greeting is often one of them
+    port, thread = greet_once(lambda peer: peer.recv(65536))
+    with Client(port, token="t", timeout=TIMEOUT) as client:
         assert client.instance_id == "i"
+    thread.join()
+
+
+def test_a_command_that_could_be_sent_only_in_part_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what was sent next would be read as the rest of that frame
+    monkeypatch.setattr(transport, "SEND_TIME", 0.1)
+    done = threading.Event()
+    port, thread = greet_once(lambda peer: done.wait(2 * TIMEOUT))
+    with Client(port, token="t", timeout=TIMEOUT) as client:
+        with pytest.raises(ConnectionFailed, match="the connection is lost"):
+            client.request("ping", padding="x" * 16_000_000)
+        with pytest.raises(EOFError):
+            client.next_event(TIMEOUT)
+        done.set()
     thread.join()
 
 
@@ -207,6 +230,95 @@ def test_frames_in_the_same_packet_as_the_answer_are_read(client: Client) -> Non
 def test_impossible_port_is_one_sentence(port: int) -> None:
     with pytest.raises(ConnectionFailed):
         Client(port, token="t").connect()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_host_header_names_the_server_and_its_port(server: ScriptedServer, host: str) -> None:
+    with Client(server.port, host, token="t"):
+        assert server.headers[0]["host"] == f"{host}:{server.port}"
+
+
+# --- what the connection relies on in simple-websocket --------------------------------------------
+
+
+def test_only_documented_names_of_simple_websocket_are_used() -> None:
+    names: set[str] = set()
+    for path in (ROOT / "claude_mpm" / "client").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("simple_websocket"):
+                names.update(f"{node.module}.{name.name}" for name in node.names)
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names.update({node.attr} if node.value.id == "simple_websocket" else ())
+    assert names == {"Client", "ConnectionClosed", "ConnectionError"}
+
+
+def test_simple_websocket_uses_the_ssl_context_it_is_given_for_all_it_reads_and_writes() -> None:
+    # If a new version of the library fails here, client/transport.py has to find another way to its socket.
+    calls: list[tuple[str, Any]] = []
+
+    class Done(Exception):
+        pass
+
+    class Recorder:
+        def wrap_socket(self, sock: socket.socket, server_hostname: str) -> Recorder:
+            sock.close()
+            calls.append(("wrap_socket", server_hostname))
+            return self
+
+        def connect(self, address: Any) -> None:
+            calls.append(("connect", None))
+
+        def send(self, data: bytes) -> None:
+            calls.append(("send", data))
+
+        def recv(self, size: int) -> bytes:
+            calls.append(("recv", size))
+            raise Done
+
+    with pytest.raises(Done):
+        simple_websocket.Client(transport.URL, receive_bytes=77, ssl_context=Recorder())
+    assert [name for name, _ in calls] == ["wrap_socket", "connect", "send", "recv"]
+    assert transport.URL_HOST in calls[2][1]
+    assert calls[3][1] == 77
+
+
+def test_nothing_more_is_read_into_the_library_while_our_queue_is_full(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame_queue, "QUEUE_CHARS", 1000)
+    monkeypatch.setattr(connection_module, "RECEIVE_BYTES", 2000)
+    with Client(server.port, token="t", timeout=TIMEOUT) as client:
+        client.subscribe()
+        for _ in range(300):
+            server.emit("claude.output", {"content": "x" * 50})
+        connection = client._connection
+        assert connection is not None and connection._websocket is not None
+        wait_until(lambda: connection.frames._chars >= 1000, "the queue is full")
+        assert sum(map(len, connection._websocket.input_buffer)) <= 2000
+        got = [client.next_event(TIMEOUT) for _ in range(300)]
+    assert [event["seq"] for event in got if event] == list(range(1, 301))
+
+
+def test_close_frame_of_the_server_is_answered_with_its_code() -> None:
+    # RFC 6455 5.5.1; a server that waits for the answer would otherwise report an abnormal end
+    answered: list[int | None] = []
+
+    def handler(peer: ServerConnection) -> None:
+        peer.send(json.dumps({"type": "system.status", "instance_id": "i", "data": {}}))
+        peer.close(4321, "over")
+        answered.append(peer.protocol.close_rcvd.code if peer.protocol.close_rcvd else None)
+
+    with serve(handler, "127.0.0.1", 0, compression=None) as server:
+        thread = threading.Thread(target=server.serve_forever, name="closing-server")
+        thread.start()
+        with Client(server.socket.getsockname()[1], token="t", timeout=TIMEOUT) as client:
+            assert list(client) == []
+            assert (client.close_code, client.close_reason) == (4321, "over")
+        wait_until(lambda: answered, "the server's side is over")
+        server.shutdown()
+    thread.join()
+    close_wake_pipe(server)
+    assert answered == [4321]
 
 
 # --- tokens ----------------------------------------------------------------------------------------
@@ -288,10 +400,10 @@ def test_request_fails_at_once_when_the_connection_ends(server: ScriptedServer, 
     ended.join()
 
 
-def test_reply_behind_a_full_inbox_is_still_found(
+def test_reply_behind_a_full_queue_is_still_found(
     server: ScriptedServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "INBOX_CHARS", 2000)
+    monkeypatch.setattr(frame_queue, "QUEUE_CHARS", 2000)
     client.subscribe()
     for _ in range(40):
         server.emit("claude.output", {"content": "x" * 50})
@@ -299,15 +411,15 @@ def test_reply_behind_a_full_inbox_is_still_found(
 
 
 def test_unread_events_are_bounded(server: ScriptedServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "INBOX_CHARS", 1000)
+    monkeypatch.setattr(frame_queue, "QUEUE_CHARS", 1000)
     client.subscribe()
     for _ in range(100):
         server.emit("claude.output", {"content": "x" * 50})
-    assert client._link is not None
-    inbox = client._link.inbox
-    wait_until(lambda: inbox._chars >= 1000, "the inbox is full")
+    assert client._connection is not None
+    queue = client._connection.frames
+    wait_until(lambda: queue._chars >= 1000, "the queue is full")
     client.ping  # noqa: B018  # nothing asked: no extra room
-    assert inbox._chars < 1000 + 400
+    assert queue._chars < 1000 + 400
     got = [client.next_event(TIMEOUT) for _ in range(100)]
     assert [e["seq"] for e in got if e] == list(range(1, 101))  # what waited in the socket comes after
 
@@ -349,7 +461,7 @@ def test_large_and_wide_messages_arrive_whole(server: ScriptedServer, client: Cl
 
 
 def test_too_large_a_message_ends_the_connection(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "MESSAGE_BYTES", 10_000)
+    monkeypatch.setattr(connection_module, "MESSAGE_BYTES", 10_000)
     with Client(server.port, token="t") as client:
         server.say(json.dumps(server.frame("claude.output", {"content": "x" * 20_000})))
         assert list(client) == []
@@ -370,13 +482,13 @@ def test_close_twice_and_reconnect(server: ScriptedServer, client: Client) -> No
 
 
 def test_server_that_never_says_goodbye_does_not_hold_close_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "CLOSE_TIME", 0.05)
+    monkeypatch.setattr(connection_module, "CLOSE_TIME", 0.05)
     server = ScriptedServer()
     client = Client(server.port, token="t").connect()
     (peer,) = server._clients
     peer.protocol.receive_data = lambda data: None  # type: ignore[method-assign]
     client.close()
-    assert client._link is None
+    assert client._connection is None
     server.stop()
 
 

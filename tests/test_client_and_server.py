@@ -14,6 +14,7 @@ from claude_mpm.client.client import CONNECTED, LOST, Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ConnectionFailed, ProtocolError
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.system import instances
 
 
@@ -29,7 +30,7 @@ def served() -> Iterator[Served]:
 
 
 def status(served: Served, message: str) -> None:
-    served.log.append(ev.claude_status("running", source="process", message=message))
+    served.log.append(ev.claude_status("running", origin=Origin("process"), message=message))
 
 
 def test_every_command_is_answered(served: Served) -> None:
@@ -105,9 +106,9 @@ def test_follow_of_a_busy_log_misses_and_repeats_nothing_over_lost_connections(s
         status(served, f"{number}")
         if number in (150, 300, 450):
             wait_until(lambda: len(seen) > 20, "events come")
-            link = client._link
-            if link is not None:
-                link._socket.sock.shutdown()  # the network's doing, not the server's
+            connection = client._connection
+            if connection is not None and connection.transport is not None:
+                connection.transport.shut_down()  # the network's doing, not the server's
     thread.join(TIMEOUT)
     client.close()
     thread.join(TIMEOUT)

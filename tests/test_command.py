@@ -51,6 +51,24 @@ def test_an_id_the_user_chose_is_used(args: tuple[str, ...]) -> None:
     assert made.argv[1:] == args
 
 
+@pytest.mark.parametrize(
+    ("version", "session_id", "settings"),
+    [("1.0.51", False, False), ("1.0.60", True, False), ("1.0.61", True, True), ("2.1.330", True, True)],
+)
+def test_an_option_that_a_known_version_lacks_is_left_out(
+    version: str, session_id: bool, settings: bool, tmp_path: Path
+) -> None:
+    package = tmp_path / "claude-code"
+    package.mkdir()
+    (package / "package.json").write_text(json.dumps({"name": "@anthropic-ai/claude-code", "version": version}))
+    (package / "cli.js").write_text("#!/bin/sh\n")
+    (package / "cli.js").chmod(0o755)
+    made = command.build(str(package / "cli.js"), ("hello",), ENV, SID)
+    assert made.argv[1:] == (("--session-id", SID) if session_id else ()) + ("hello",)
+    assert made.session_id == (SID if session_id else None)
+    assert command.takes_settings(made.version) is settings
+
+
 @pytest.mark.parametrize("args", [("mcp", "list"), ("--version",), ("-v",), ("--help",), ("doctor",)])
 def test_what_is_no_session_gets_nothing_added(args: tuple[str, ...]) -> None:
     made = build(*args)

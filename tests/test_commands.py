@@ -13,8 +13,9 @@ from serving import INSTANCE, UNHURRIED, FakeControl
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_DEFAULT, Client, answer
+from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
 from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.subscription import Subscription
 
@@ -38,8 +39,8 @@ class Desk:
     def status(self) -> dict[str, Any]:
         return {**self.log.snapshot(), "connected_clients": 1, "websocket_port": 1, "instance_info": INSTANCE}
 
-    def raw(self, text: bytes, **options: bool) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(answer(self.client, text, **options))
+    def raw(self, text: bytes) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(answer(self.client, text))
         check(found)
         return found
 
@@ -114,12 +115,6 @@ def test_parameters_may_stand_under_params(desk: Desk) -> None:
     assert desk.code("subscribe", channels=["a"], params=[]) == "invalid_params"
 
 
-def test_a_limited_command_is_not_done(desk: Desk) -> None:
-    found = desk.raw(b'{"command":"subscribe","channels":["*"],"request_id":"r"}', limited=True)
-    assert (found["data"]["code"], found["request_id"]) == ("rate_limited", "r")
-    assert desk.subscription.patterns == []
-
-
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -178,6 +173,14 @@ def test_a_bad_since_is_invalid_params(desk: Desk, since: object) -> None:
     assert desk.code("get_history", since=since) == "invalid_params"
 
 
+def test_a_status_with_an_infinite_number_is_json(desk: Desk) -> None:
+    waiting = {"kind": "permission", "tool": "Bash", "input": {"timeout": float("inf")}}
+    desk.log.append(ev.claude_status("running", origin=Origin("hook"), activity="waiting", waiting_for=waiting))
+    text = answer(desk.client, b'{"command":"get_status"}')
+    assert b"Infinity" not in text
+    assert json.loads(text)["data"]["waiting_for"]["input"] == {"timeout": None}
+
+
 def test_get_status_is_the_servers_status(desk: Desk) -> None:
     found = desk.ask("get_status")
     assert (found["type"], found["instance_id"], found["data"]) == ("system.status", "run-1", desk.status())
@@ -194,6 +197,40 @@ def test_history_is_the_newest_100_unless_told_otherwise(desk: Desk) -> None:
     data = desk.ask("get_history", event_types=["todo.*"])["data"]
     assert (data["events"], data["more"]) == ([], False)
     assert len(desk.ask("get_history", limit=10**9)["data"]["events"]) == HISTORY_DEFAULT + 20
+
+
+def test_a_history_of_any_size_is_read_in_bounded_replies(desk: Desk) -> None:
+    for number in range(2000):
+        desk.log.append(ev.claude_output("x" * 12_000, number))
+    kept = [entry.seq for entry in desk.log.read(0, ["*"], 5000)]
+    assert len(kept) > 1000
+    got: list[int] = []
+    before: int | None = None
+    replies = 0
+    while True:
+        text = answer(desk.client, json.dumps({"command": "get_history", "limit": 10_000, "before": before}).encode())
+        assert len(text) < HISTORY_BYTES + 1024
+        data = json.loads(text)["data"]
+        got = [event["seq"] for event in data["events"]] + got
+        replies += 1
+        if not data["more"]:
+            break
+        assert len(text) > HISTORY_BYTES - 13_000  # as much as there is room for
+        before = data["events"][0]["seq"]
+    assert got == kept
+    assert replies > 2
+
+
+def test_an_event_larger_than_a_reply_comes_alone(desk: Desk) -> None:
+    desk.errors(1)
+    desk.log.append(ev.claude_output("x" * (HISTORY_BYTES + 1), 0))
+    desk.errors(1)
+    data = desk.ask("get_history")["data"]
+    assert ([event["seq"] for event in data["events"]], data["more"]) == ([3], True)
+    data = desk.ask("get_history", before=3)["data"]
+    assert ([event["seq"] for event in data["events"]], data["more"]) == ([2], True)
+    data = desk.ask("get_history", before=2)["data"]
+    assert ([event["seq"] for event in data["events"]], data["more"]) == ([1], False)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +286,9 @@ def test_a_control_command_is_done_and_written_into_the_log(
     assert (found["type"], found["data"], found["request_id"]) == ("done", {"command": command}, 1)
     assert control.done == [done]
     (entry,) = desk.log.read(0, ["system.control"], 9)
-    assert entry.event.data == {"command": command, "client": "client-1"} | ({"detail": detail} if detail else {})
+    assert entry.message()["data"] == {"command": command, "client": "client-1"} | (
+        {"detail": detail} if detail else {}
+    )
 
 
 @pytest.mark.parametrize(

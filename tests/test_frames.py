@@ -19,6 +19,7 @@ from claude_mpm.server.frames import (
     ping_frame,
     pong_frame,
     text_frame,
+    text_frames,
 )
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -151,3 +152,9 @@ def test_a_message_that_only_says_it_is_huge_needs_no_memory() -> None:
 def test_garbage_ends_with_a_close_code_or_waits_for_more(data: bytes) -> None:
     for item in read(data):
         assert isinstance(item, Received) or item in range(1000, 5000)
+
+
+def test_frames_made_together_are_the_frames_made_singly() -> None:
+    payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65535, b"e" * 65536]
+    assert text_frames(payloads) == b"".join(map(text_frame, payloads))
+    assert text_frames([]) == b""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightings import as_line, kinds, records
+from sightings import as_line, kinds, patient, records
 from support import DATA
 
 from claude_mpm.launch import hook_settings
@@ -73,11 +73,17 @@ def test_only_events_and_a_type_every_version_knows(tmp_path: Path) -> None:
 
 
 def test_a_known_version_is_asked_for_what_it_can_tell(tmp_path: Path) -> None:
-    assert set(hook_settings.hook_settings(tmp_path, (1, 0, 128))) == set(hook_settings.EVENTS)
-    assert set(hook_settings.hook_settings(tmp_path, (2, 0, 77))) == {*hook_settings.EVENTS, "PermissionRequest"}
-    assert set(hook_settings.hook_settings(tmp_path, (2, 1, 330))) == {*hook_settings.EVENTS, "PermissionRequest"} - {
-        "Stop"
-    }
+    every = set(hook_settings.EVENTS)
+    assert set(hook_settings.hook_settings(tmp_path, (1, 0, 128))) == every - {"PermissionRequest"}
+    assert set(hook_settings.hook_settings(tmp_path, (2, 0, 77))) == every
+    assert set(hook_settings.hook_settings(tmp_path, (2, 1, 330))) == every - {"Stop"}
+
+
+def test_an_old_version_is_not_asked_for_events_it_would_drop_the_file_for(tmp_path: Path) -> None:
+    late = {"SessionStart", "SessionEnd", "PermissionRequest"}
+    assert set(hook_settings.hook_settings(tmp_path, (1, 0, 61))) == set(hook_settings.EVENTS) - late
+    assert "SessionStart" in hook_settings.hook_settings(tmp_path, (1, 0, 62))
+    assert "SessionEnd" not in hook_settings.hook_settings(tmp_path, (1, 0, 84))
 
 
 def test_a_permission_request_is_waiting() -> None:
@@ -198,6 +204,7 @@ def test_sessions_start_and_end_with_their_reasons() -> None:
 
 
 @given(records, st.binary(max_size=100))
+@patient
 def test_nothing_is_an_exception(record: dict[str, Any], data: bytes) -> None:
     hooks.parse(as_line(record), 0.0)
     hooks.parse(data, 0.0)

@@ -1,21 +1,21 @@
 from __future__ import annotations
 
 import json
-import threading
+import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from serving import UNHURRIED
-from support import TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
-from claude_mpm.feed import retention as kept_module
-from claude_mpm.feed.event import Event
-from claude_mpm.feed.log import NEWEST_ONLY, Entry, Log
-from claude_mpm.feed.retention import Evicted, Kept
+from claude_mpm.feed import retention
+from claude_mpm.feed.event import Event, Origin
+from claude_mpm.feed.log import BLOCK, Entry, Gap, Log
+from claude_mpm.feed.retention import Retention, memory_size
 
 
 def make(kind: str, size: int = 1) -> Event:
@@ -23,9 +23,9 @@ def make(kind: str, size: int = 1) -> Event:
     if kind == ev.CLAUDE_OUTPUT:
         return ev.claude_output("x" * size, 0)
     if kind == ev.CLAUDE_STATUS:
-        return ev.claude_status("running", source="process")
+        return ev.claude_status("running", origin=Origin("process"))
     if kind == ev.CLAUDE_MESSAGE:
-        return ev.claude_message("user", "x", source="transcript")
+        return ev.claude_message("user", "x", origin=Origin("transcript"))
     return Event(kind, {}, "monitor")
 
 
@@ -36,8 +36,11 @@ def seqs(entries: list[Entry]) -> list[int]:
     return [entry.seq for entry in entries]
 
 
-def small_log(structured: int = 5, output: int = 64 * 3) -> Log:
-    return Log("run-1", Limits(structured_events=structured, output_bytes=output), wall_clock=lambda: 0.0)
+def small_log(structured: int = 5, outputs: int = 3) -> Log:
+    """A log that keeps so many structured events, and so many of the smallest outputs."""
+    smallest = memory_size(Log("run-1", wall_clock=lambda: 0.0).append(make(ev.CLAUDE_OUTPUT))) + 4  # longer numbers
+    limits = Limits(structured_events=structured, output_bytes=outputs * smallest)
+    return Log("run-1", limits, wall_clock=lambda: 0.0)
 
 
 def test_numbers_begin_at_one_and_have_no_holes() -> None:
@@ -48,14 +51,19 @@ def test_numbers_begin_at_one_and_have_no_holes() -> None:
 
 def test_an_entry_is_stamped_with_its_events_time_or_else_with_now() -> None:
     log = Log("run-1", wall_clock=lambda: 1.5)
-    assert log.append(make(ev.SYSTEM_ERROR)).timestamp == "1970-01-01T00:00:01.500Z"
-    assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=2.0)).timestamp == "1970-01-01T00:00:02.000Z"
+    assert log.append(make(ev.SYSTEM_ERROR)).message()["timestamp"] == "1970-01-01T00:00:01.500Z"
+    assert (
+        log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=2.0)).message()["timestamp"] == "1970-01-01T00:00:02.000Z"
+    )
 
 
 @pytest.mark.parametrize("absurd", [1e30, -1e30, float("nan"), float("inf")])
 def test_an_absurd_time_from_a_file_is_replaced_by_now(absurd: float) -> None:
     log = Log("run-1", wall_clock=lambda: 1.5)
-    assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=absurd)).timestamp == "1970-01-01T00:00:01.500Z"
+    assert (
+        log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", time=absurd)).message()["timestamp"]
+        == "1970-01-01T00:00:01.500Z"
+    )
 
 
 def test_an_entry_carries_the_current_session() -> None:
@@ -67,11 +75,18 @@ def test_an_entry_carries_the_current_session() -> None:
     assert log.append(Event(ev.SYSTEM_ERROR, {}, "monitor", session_id="s-2")).message()["session_id"] == "s-2"
 
 
-def test_the_json_of_an_entry_is_its_message() -> None:
+def test_the_json_of_an_entry_is_the_whole_message() -> None:
     entry = small_log().append(ev.claude_output("é \ud800 \x1b[0m", 0))
-    assert json.loads(entry.json()) == entry.message() | {
-        "data": {"content": "é ? \x1b[0m", "stream": "stdout", "offset": 0}
+    assert (entry.seq, entry.type) == (1, "claude.output")
+    assert json.loads(entry.json) == {
+        "type": "claude.output",
+        "timestamp": "1970-01-01T00:00:00.000Z",
+        "seq": 1,
+        "instance_id": "run-1",
+        "source": "pty",
+        "data": {"content": "é ? \x1b[0m", "stream": "stdout", "offset": 0},
     }
+    assert entry.message() == json.loads(entry.json)
 
 
 def test_an_event_the_state_cannot_fold_takes_no_number() -> None:
@@ -82,7 +97,7 @@ def test_an_event_the_state_cannot_fold_takes_no_number() -> None:
 
 
 def test_output_never_evicts_structured_events_nor_they_output() -> None:
-    log = small_log(structured=2, output=128)
+    log = small_log(structured=2, outputs=2)
     log.append(make(ev.SYSTEM_ERROR))
     for _ in range(10):
         log.append(make(ev.CLAUDE_OUTPUT))
@@ -93,15 +108,15 @@ def test_output_never_evicts_structured_events_nor_they_output() -> None:
 
 
 def test_output_is_kept_by_its_size() -> None:
-    log = small_log(output=1000)
-    log.append(make(ev.CLAUDE_OUTPUT, 600))
-    log.append(make(ev.CLAUDE_OUTPUT, 300))
-    log.append(make(ev.CLAUDE_OUTPUT, 300))
+    log = Log("run-1", Limits(output_bytes=10_000))
+    log.append(make(ev.CLAUDE_OUTPUT, 6000))
+    log.append(make(ev.CLAUDE_OUTPUT, 3000))
+    log.append(make(ev.CLAUDE_OUTPUT, 3000))
     assert seqs(log.read(0, ["*"], 100)) == [2, 3]
 
 
 def test_one_output_larger_than_the_limit_is_kept_while_it_is_the_newest() -> None:
-    log = small_log(output=1000)
+    log = small_log()
     log.append(make(ev.CLAUDE_OUTPUT, 5000))
     assert seqs(log.read(0, ["*"], 100)) == [1]
 
@@ -155,258 +170,131 @@ def test_history_tells_the_screen_only_by_name() -> None:
     assert seqs(log.history(["claude.screen"], 10)[0]) == [1]
 
 
-# --- followers -------------------------------------------------------------------------------------
+AGENTS = {f"agent-{n:012}": {"input": n, "output": n, "cache_read": n, "cache_creation": n} for n in range(100)}
+FLOODS: dict[str, tuple[int, Callable[[int], Event]]] = {
+    "tiny outputs": (60_000, lambda n: ev.claude_output("x", n)),
+    "large outputs": (400, lambda n: ev.claude_output("x" * 65_536, n)),
+    "a table in every event": (
+        2400,
+        lambda n: Event(ev.CLAUDE_USAGE, {"totals": {"input": n}, "agents": AGENTS}, "transcript"),
+    ),
+    "long todo lists": (
+        200,
+        lambda n: ev.todo_update(
+            [{"id": str(n), "content": "x" * 600, "status": "pending"}] * 300, origin=Origin("hook")
+        ),
+    ),
+}
 
 
-def test_a_follower_reads_what_comes_after_it_began() -> None:
-    log = small_log()
-    log.append(make(ev.SYSTEM_ERROR))
-    follower = log.follow()
-    log.append(make(ev.SYSTEM_ERROR))
-    assert seqs(follower.read(["*"], 10).entries) == [2]
-    assert follower.read(["*"], 10).entries == []
-    follower.close()
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_full_log_takes_the_memory_that_its_limits_say(flood: str) -> None:
+    count, make_event = FLOODS[flood]
+    limits = Limits()
+    assert limits.output_bytes == limits.structured_bytes == 16 * 1024 * 1024
+    log = Log("0" * 36, limits)
+    tracemalloc.start()
+    for number in range(count):
+        log.append(make_event(number))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert log.oldest_seq() > 1, "the log is not full"
+    assert held < 1.05 * limits.output_bytes
 
 
-def test_a_follower_may_begin_in_the_past_and_is_awake_then() -> None:
-    log = small_log()
-    log.append(make(ev.SYSTEM_ERROR))
-    follower = log.follow(0)
-    assert follower.wait(0)
-    assert seqs(follower.read(["*"], 10).entries) == [1]
-    follower.close()
-
-
-def test_a_follower_sleeps_until_an_append_or_a_wake() -> None:
-    log = small_log()
-    follower = log.follow()
-    assert not follower.wait(0)
-    log.append(make(ev.SYSTEM_ERROR))
-    log.append(make(ev.SYSTEM_ERROR))
-    assert follower.wait(0)
-    assert not follower.wait(0)
-    follower.wake()
-    follower.wake()
-    assert follower.wait(0)
-    assert not follower.wait(0)
-    follower.close()
-
-
-def test_a_follower_is_not_woken_by_what_it_does_not_read() -> None:
-    log = small_log()
-    follower = log.follow()
-    follower.read(["todo.*"], 10)
-    log.append(make(ev.SYSTEM_ERROR))
-    assert not follower.wait(0)
-    log.append(ev.todo_update([], source="todo_file"))
-    assert follower.wait(0)
-    assert seqs(follower.read(["todo.*"], 10).entries) == [2]
-    follower.close()
-
-
-def test_a_closed_follower_is_woken_and_then_forgotten() -> None:
-    log = small_log()
-    follower = log.follow()
-    follower.close()
-    assert follower.wait(0)
-    log.append(make(ev.SYSTEM_ERROR))
-    assert not follower.wait(0)
-
-
-def test_a_waiting_follower_is_woken_from_another_thread() -> None:
-    log = small_log()
-    follower = log.follow()
-    woken = threading.Event()
-
-    def wait() -> None:
-        follower.wait()
-        woken.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    log.append(make(ev.SYSTEM_ERROR))
-    assert woken.wait(TIMEOUT)
-    thread.join()
-    follower.close()
-
-
-def test_a_pattern_added_later_brings_what_came_after_the_cursor_only() -> None:
-    log = small_log()
-    follower = log.follow()
-    log.append(make(ev.CLAUDE_OUTPUT))
-    log.append(make(ev.SYSTEM_ERROR))
-    assert seqs(follower.read(["system.*"], 10).entries) == [2]
-    log.append(make(ev.CLAUDE_OUTPUT))
-    assert seqs(follower.read(["*"], 10).entries) == [3]
-    follower.close()
-
-
-def test_an_overtaken_follower_is_told_exactly_what_it_missed_and_once() -> None:
-    log = small_log(structured=2, output=128)
-    follower = log.follow()
-    for kind in [ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT, ev.CLAUDE_STATUS, ev.CLAUDE_OUTPUT] * 2:
-        log.append(make(kind))
-    batch = follower.read(["*"], 1)
-    assert batch.gap is not None
-    assert (batch.gap.from_seq, batch.gap.to_seq) == (1, 4)
-    assert batch.gap.counts == {ev.CLAUDE_OUTPUT: 2, ev.CLAUDE_STATUS: 1, ev.SYSTEM_ERROR: 1}
-    assert seqs(batch.entries) == [5]
-    rest = follower.read(["*"], 10)
-    assert rest.gap is None
-    assert seqs(rest.entries) == [6, 7, 8]
-    follower.close()
-
-
-def test_what_was_not_asked_for_is_not_missed() -> None:
-    log = small_log(structured=1)
-    follower = log.follow()
+def test_structured_events_are_bounded_by_their_size_and_by_their_number() -> None:
+    log = Log("run-1", Limits(structured_events=3, structured_bytes=10_000))
+    for size in (1, 1, 1, 1, 5000, 6000):
+        log.append(ev.system_error("x" * size, "test"))
+    assert seqs(log.read(0, ["*"], 100)) == [6]
+    assert log.gap(0, ["*"]) == Gap(1, 5, {ev.SYSTEM_ERROR: 5})
     for _ in range(5):
-        log.append(make(ev.SYSTEM_ERROR))
-    assert follower.read(["claude.*"], 10).gap is None
-    follower.close()
+        log.append(ev.system_error("x", "test"))
+    assert seqs(log.read(0, ["*"], 100)) == [9, 10, 11]
+
+
+def test_what_is_changed_after_it_was_appended_does_not_change_the_log() -> None:
+    log = small_log()
+    data = {"error": "a", "component": "b", "severity": "warning"}
+    entry = log.append(Event(ev.SYSTEM_ERROR, data, "monitor"))
+    data["error"] = "changed"
+    assert entry.message()["data"]["error"] == "a"
+
+
+# --- history ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def short_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_module, "EVICTED_KEPT", 8)
-    monkeypatch.setattr(kept_module, "SPARSE", 2)
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Counts the entries that are taken from the log, and those that a binary search compares."""
+    count: Counter[str] = Counter()
+    by_seq = retention._seq
+
+    def counted(entry: Entry) -> int:
+        count["compared"] += 1
+        return int(by_seq(entry))
+
+    def counting(method: str) -> None:
+        original = getattr(Retention, method)
+
+        def wrapper(self: Retention, seq: int, limit: int) -> list[Entry]:
+            entries: list[Entry] = original(self, seq, limit)
+            count["taken"] += len(entries)
+            return entries
+
+        monkeypatch.setattr(Retention, method, wrapper)
+
+    monkeypatch.setattr(retention, "_seq", counted)
+    counting("after")
+    counting("before")
+    return count
 
 
-def evicted(*numbers: int) -> Evicted:
-    found = Evicted()
-    for number in numbers:
-        found.add("a", number)
-    return found
-
-
-def test_lost_events_are_counted_exactly_from_the_beginning_and_among_the_newest(short_memory: None) -> None:
-    gone = evicted(*range(1, 31))
-    assert gone.between("a", 0, 30) == (30, 1, 30)
-    assert gone.between("a", 25, 30) == (5, 26, 30)
-    assert gone.between("a", 25, 28) == (3, 26, 28)
-    assert gone.between("a", 30, 30) is None
-    assert gone.between("b", 0, 30) is None
-
-
-def test_of_old_losses_the_count_is_right_to_one_step(short_memory: None) -> None:
-    gone = evicted(*range(10, 310, 10))
-    for low in range(300):
-        exact = [number for number in range(10, 310, 10) if number > low]
-        count, first, last = gone.between("a", low, 300) or (0, 0, 0)
-        assert len(exact) <= count < len(exact) + 2
-        assert low < first <= exact[0] and last == 300
-    count, first, last = gone.between("a", 0, 55) or (0, 0, 0)
-    assert (count, first, last) == (4, 10, 55)
-
-
-def test_numbers_no_longer_known_singly_are_not_told_to_who_is_past_them(short_memory: None) -> None:
-    gone = evicted(1, 2, 3, 4, 20, 21, 22, 23, 24)  # of the first four every second is known
-    assert gone.between("a", 10, 30) == (5, 20, 24)
-    assert gone.between("a", 4, 30) == (5, 20, 24)
-    assert gone.between("a", 0, 30) == (9, 1, 24)
-
-
-def test_memory_of_losses_is_bounded(short_memory: None) -> None:
-    gone = evicted(*range(1, 1001))
-    assert len(gone._newest["a"]) <= 8
+@pytest.mark.parametrize(
+    ("patterns", "limit", "before", "taken"),
+    [
+        (["*"], 1, None, 2 * BLOCK),  # a block of outputs and one of structured events
+        (["*"], 1, 10_000, 2 * BLOCK),
+        ([ev.CLAUDE_OUTPUT], 1, None, BLOCK),
+        ([ev.CLAUDE_OUTPUT], 500, None, 500 + BLOCK),
+        (["agent.*"], 1, None, 10),  # outputs are not looked at, structured events that do not match are
+        (["todo.*"], 9, None, 10),
+    ],
+)
+def test_history_looks_at_what_it_returns_and_little_more(
+    looked_at: Counter[str], patterns: list[str], limit: int, before: int | None, taken: int
+) -> None:
+    log = Log("run-1")
+    for _ in range(10):
+        log.append(make(ev.SYSTEM_ERROR))
+    for _ in range(20_000):
+        log.append(make(ev.CLAUDE_OUTPUT))
+    looked_at.clear()
+    log.history(patterns, limit, before=before)
+    assert looked_at["taken"] <= taken
+    assert looked_at["compared"] <= 40 + limit
 
 
 @settings(UNHURRIED)
-@given(st.lists(st.integers(1, 5), max_size=200), st.integers(1, 20))
-def test_kept_holds_the_newest_that_fit(costs: list[int], limit: int) -> None:
-    log = Log("run-1")
-    kept: Kept[Entry] = Kept(limit, lambda entry: entry.event.data["cost"])
-    everything: list[Entry] = []
-    gone: list[Entry] = []
-    for cost in costs:
-        entry = log.append(Event(ev.SYSTEM_ERROR, {"cost": cost}, "monitor"))
-        everything.append(entry)
-        gone += kept.append(entry)
-    left = kept.after(0, len(costs))
-    assert gone + left == everything
-    assert sum(e.event.data["cost"] for e in left) <= limit or len(left) == 1
-    if gone:
-        assert sum(e.event.data["cost"] for e in [gone[-1], *left]) > limit
-    assert kept.oldest() == (left[0].seq if left else None)
-    assert all(kept.after(entry.seq, 1) == everything[entry.seq : entry.seq + 1] for entry in left)
-
-
-Steps = st.lists(st.one_of(st.sampled_from(KINDS), st.integers(1, 4)), max_size=120)
-
-
-@settings(UNHURRIED, max_examples=300)
 @given(
-    Steps,
-    st.integers(1, 6),
-    st.integers(1, 4),
+    st.lists(st.sampled_from(KINDS), max_size=150),
     st.sets(st.sampled_from(["*", "claude.*", ev.CLAUDE_SCREEN, ev.SYSTEM_ERROR])),
+    st.integers(0, 160),
+    st.integers(0, 160),
+    st.none() | st.integers(0, 160),
+    st.none() | st.integers(0, 2000),
 )
-def test_every_event_is_read_once_or_told_as_lost_once(
-    steps: list[str | int], structured: int, outputs: int, patterns: set[str]
+def test_history_is_the_end_of_what_read_returns(
+    kinds: list[str], patterns: set[str], limit: int, since: int, before: int | None, max_bytes: int | None
 ) -> None:
-    """Steps: a type is appended; a number is how much the follower reads then."""
-    log = small_log(structured, outputs * 64)
-    follower = log.follow()
-    wanted = {
-        e
-        for e in KINDS
-        if e != ev.CLAUDE_SCREEN and ("*" in patterns or ("claude.*" in patterns and e.startswith("claude.")))
-    }
-    wanted |= patterns & set(KINDS)
-    appended: list[Entry] = []
-    read: list[int] = []
-    lost: Counter[str] = Counter()
-    told: list[range] = []
-
-    def take(limit: int) -> bool:
-        batch = follower.read(patterns, limit)
-        assert len(batch.entries) <= limit
-        if batch.gap is not None:
-            lost.update(batch.gap.counts)
-            told.append(range(batch.gap.from_seq, batch.gap.to_seq + 1))
-            assert batch.gap.from_seq > max(read, default=0)  # told before the events that follow it
-        read.extend(seqs(batch.entries))
-        return bool(batch.entries)
-
-    for step in steps:
-        if isinstance(step, int):
-            take(step)
-        else:
-            appended.append(log.append(make(step)))
-    while take(3):
-        pass
-    assert read == sorted(set(read))
-    due = {entry.seq: entry.event.type for entry in appended if entry.event.type in wanted}
-    assert set(read) <= set(due)
-    missed = {seq: kind for seq, kind in due.items() if seq not in read and kind not in NEWEST_ONLY}
-    assert lost == Counter(missed.values())
-    assert all(any(seq in span for span in told) for seq in missed)
-    assert {edge for span in told for edge in (span[0], span[-1])} <= set(missed)
-    follower.close()
-
-
-def test_followers_in_threads_see_every_event_in_one_order() -> None:
-    log = Log("run-1")
-    followers = [log.follow() for _ in range(4)]
-    total = 2000
-    seen: list[list[int]] = [[] for _ in followers]
-
-    def follow(index: int) -> None:
-        follower, mine = followers[index], seen[index]
-        while len(mine) < total and follower.wait(TIMEOUT):
-            while batch := follower.read(["*"], 64).entries:
-                mine.extend(seqs(batch))
-
-    def append() -> None:
-        for _ in range(total // 4):
-            log.append(make(ev.SYSTEM_ERROR))
-
-    threads = [threading.Thread(target=follow, args=(i,)) for i in range(4)]
-    threads += [threading.Thread(target=append) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert all(mine == list(range(1, total + 1)) for mine in seen)
-    for follower in followers:
-        follower.close()
+    log = small_log(structured=70, outputs=20)
+    for kind in kinds:
+        log.append(make(kind))
+    matching = [e for e in log.read(since, patterns, 1000) if before is None or e.seq < before]
+    entries, more = log.history(patterns, limit, since, before, max_bytes)
+    assert entries == matching[len(matching) - len(entries) :]
+    assert more == (len(entries) < len(matching))
+    size = sum(len(entry.json) for entry in entries)
+    assert max_bytes is None or size <= max_bytes or len(entries) == 1
+    if more and len(entries) < limit:
+        assert max_bytes is not None and size + len(matching[-len(entries) - 1].json) > max_bytes

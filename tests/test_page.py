@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Instance, Page, instances, start_browser
+from page import Instance, Page, foreign_server, instances, start_browser, unused_port
+from scripted_server import scripted
 from support import DATA, ROOT, TIMEOUT
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.screen.emulator import available
 from claude_mpm.screen.screen import Screen
@@ -40,6 +43,9 @@ window.Notification = class {
 };
 Document.prototype.hasFocus = () => false;
 """
+
+
+SECRET = "secret-token-of-the-test"
 
 
 CLOCK = """
@@ -81,15 +87,17 @@ def prepare(page: Page) -> Iterator[Callable[[str], None]]:
 
 
 def waiting(instance: Instance, wanted: Any = None) -> None:
-    instance.feed(ev.claude_status("running", source="hook", activity="waiting", waiting_for=wanted or PERMISSION))
+    instance.feed(
+        ev.claude_status("running", origin=Origin("hook"), activity="waiting", waiting_for=wanted or PERMISSION)
+    )
 
 
 def working(instance: Instance) -> None:
-    instance.feed(ev.claude_status("running", source="hook", activity="working"))
+    instance.feed(ev.claude_status("running", origin=Origin("hook"), activity="working"))
 
 
-def say(instance: Instance, text: str, role: Any = "assistant", **more: Any) -> None:
-    instance.feed(ev.claude_message(role, text, source="transcript", **more))
+def say(instance: Instance, text: str, role: Any = "assistant", at: float | None = None, **more: Any) -> None:
+    instance.feed(ev.claude_message(role, text, origin=Origin("transcript", at), **more))
 
 
 def names(page: Page) -> list[str]:
@@ -137,10 +145,10 @@ def test_a_card_tells_branch_todos_agents_tokens_and_cost(page: Page) -> None:
         agent = {"agent_id": "a1", "agent": "Explore", "task": "look", "since": ev.rfc3339(time.time())}
         todos = [{"id": "1", "content": "a", "status": "completed"}, {"id": "2", "content": "b", "status": "pending"}]
         one.feed(
-            ev.agent_status([agent], {}, source="transcript"),
-            ev.todo_update(todos, source="todo_file"),
+            ev.agent_status([agent], {}, origin=Origin("transcript")),
+            ev.todo_update(todos, origin=Origin("todo_file")),
             ev.claude_usage(
-                source="transcript", model="m", tokens={}, totals={"input": 4000, "output": 500}, cost_usd=0.42
+                origin=Origin("transcript"), model="m", tokens={}, totals={"input": 4000, "output": 500}, cost_usd=0.42
             ),
         )
         say(one, "Looking at it")
@@ -352,13 +360,116 @@ def test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token(page: P
         page.live()
 
 
+def from_disk(directory: Path, *ports: int) -> str:
+    """The address of a copy of the page that looks at these ports only."""
+    html = (ROOT / "monitor.html").read_text(encoding="utf-8")
+    (directory / "monitor.html").write_text(
+        re.sub(r"const PORTS = .*;", f"const PORTS = {list(ports)};", html), encoding="utf-8"
+    )
+    return (directory / "monitor.html").as_uri()
+
+
+@pytest.fixture
+def forgetful(prepare: Callable[[str], None]) -> None:
+    """The tab remembers no token of an earlier test."""
+    prepare("sessionStorage.clear()")
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_page_from_disk_finds_a_server_without_a_token(page: Page, tmp_path: Path) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        page.open(from_disk(tmp_path, unused_port(), one.port))
+        page.until(lambda: page.driver.current_url == one.url, "the served page")
+        page.live()
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_a_page_from_disk_without_the_token_leads_to_the_page_that_asks_for_it(page: Page, tmp_path: Path) -> None:
+    with instances(1, token=SECRET) as (one,):
+        page.open(from_disk(tmp_path, one.port))
+        page.until(lambda: page.driver.current_url == one.url, "the served page")
+        page.until(lambda: "token" in page.text("#start-text"), "the reason")
+
+
+@pytest.mark.parametrize("kind", ["any page", "the identity alone", "the proof of the right instance"])
+def test_the_token_reaches_nobody_but_the_instance_that_knows_it(page: Page, tmp_path: Path, kind: str) -> None:
+    with instances(1, token=SECRET) as (one,), foreign_server(kind, one.port) as foreign:
+        one.begin()
+        page.open(from_disk(tmp_path, foreign.port, one.port) + f"#token={SECRET}")
+        page.until(lambda: page.driver.current_url == one.url, "the served page of the right instance")
+        page.live()
+        assert foreign.requests, "the foreign server was looked at"
+        assert not [request for request in foreign.requests if SECRET in request]
+        assert not [request for request in foreign.requests if "proof.svg" not in request]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("any page", "Nothing on ports"), ("the identity alone", "knows the token, so it was not sent")]
+)
+def test_with_only_a_foreign_server_none_is_found(page: Page, tmp_path: Path, kind: str, words: str) -> None:
+    with foreign_server(kind) as foreign:
+        url = from_disk(tmp_path, foreign.port)
+        page.open(f"{url}#token={SECRET}")
+        page.until(lambda: words in page.text("#start-state"), "the result of the first round")
+        assert page.driver.current_url == url
+        assert not [request for request in foreign.requests if SECRET in request]
+
+
+def test_an_instance_with_another_token_is_named_and_not_told_ours(page: Page, tmp_path: Path) -> None:
+    with instances(1, token="another-token-than-the-pages") as (one,):
+        url = from_disk(tmp_path, one.port)
+        page.open(f"{url}#token={SECRET}")
+        page.until(lambda: one.url in page.text("#start-state"), "the result of the first round")
+        assert page.driver.current_url == url
+
+
 def test_a_page_from_disk_says_what_to_run_and_goes_on_looking(page: Page, prepare: Callable[[str], None]) -> None:
-    prepare("window.fetch = (url) => { (window.tried ??= []).push(url); return Promise.reject(new TypeError()); };")
+    prepare("""
+    window.tried = [];
+    window.Image = class { set src(url) { if (url.startsWith("http")) { tried.push(url); setTimeout(() => this.onerror()); } } };
+    """)
     page.open((ROOT / "monitor.html").as_uri())
     page.until(lambda: "Looking again" in page.text("#start-state"), "the result of the first round")
     assert "bin/claude-mpm" in page.text("#start-run")
     page.until(lambda: page.js("return tried.length") > 11, "a second round")
-    assert page.js("return tried[0]") == "http://localhost:8765/healthz"
+    assert page.js("return tried[0]") == "http://localhost:8765/proof.svg"
+
+
+# --- odd servers -------------------------------------------------------------------------------------------
+
+
+def test_a_server_that_falls_silent_during_the_replay_is_given_up(page: Page) -> None:
+    class Peer:
+        def __init__(self, port: int) -> None:
+            self.info = {"port": port, "host": "localhost", "working_dir": "/silent", "instance_id": "run-1"}
+
+        def stop(self) -> None:
+            pass
+
+    with scripted() as silent, instances(1) as (one,):
+        silent.silent = {"subscribe", "ping", "get_instances"}
+        one.begin()
+        one.peers.append(Peer(silent.port))  # type: ignore[arg-type]
+        page.open(one.url)
+        page.live()
+        link = f"state.links.get({silent.port})"
+        page.until(lambda: page.js(f"return Boolean({link} && {link}.replay)"), "the replay")
+        page.js(f"{link}.heardAt -= 60000; {link}.pingAt -= 60000; heartbeat()")
+        assert "no answer for" in page.js(f"return {link}.why")
+
+
+@pytest.mark.parametrize("name", ["constructor", "toString", "__proto__", "valueOf"])
+def test_a_type_named_like_a_property_of_every_object_is_data(page: Page, name: str) -> None:
+    with instances(1) as (one,):
+        one.begin()
+        page.open(one.url)
+        page.live()
+        before = page.js("return JSON.stringify(state.home.session.now)")
+        message = {"type": name, "seq": 1000, "timestamp": "2026-01-02T03:04:05.678Z", "data": {}}
+        page.js("receive(state.home, arguments[0])", json.dumps(message))
+        assert page.js("return state.home.session.types.get(arguments[0])", name) == 1
+        assert page.js("return JSON.stringify(state.home.session.now)") == before
 
 
 # --- one instance ------------------------------------------------------------------------------------------
@@ -367,10 +478,10 @@ def test_a_page_from_disk_says_what_to_run_and_goes_on_looking(page: Page, prepa
 def test_a_tool_call_is_one_folded_line_with_input_result_and_duration_inside(page: Page) -> None:
     with instances(1) as (one,):
         one.begin()
-        one.feed(ev.tool_start("t1", "Bash", {"command": "make test"}, source="transcript"))
+        one.feed(ev.tool_start("t1", "Bash", {"command": "make test"}, origin=Origin("transcript")))
         page.open(one.url)
         page.until(lambda: "make test" in page.text("details.tool summary"), "the call")
-        one.feed(ev.tool_end("t1", "Bash", False, source="transcript", duration_ms=2100, summary="2 failed"))
+        one.feed(ev.tool_end("t1", "Bash", False, origin=Origin("transcript"), duration_ms=2100, summary="2 failed"))
         page.until(lambda: "failed 2.1 s" in page.text("details.tool summary"), "its end")
         assert page.count("details.tool") == 1
         assert "2 failed" not in page.text("#talk")
@@ -381,10 +492,12 @@ def test_a_tool_call_is_one_folded_line_with_input_result_and_duration_inside(pa
 def test_an_agent_is_a_bar_that_leads_to_its_own_conversation(page: Page) -> None:
     with instances(1) as (one,):
         one.begin()
-        delegate: dict[str, Any] = {"source": "transcript", "tool_use_id": "u1"}
-        one.feed(ev.tool_start("u1", "Agent", {"prompt": "look"}, source="transcript"))
+        delegate: dict[str, Any] = {"origin": Origin("transcript"), "tool_use_id": "u1"}
+        one.feed(ev.tool_start("u1", "Agent", {"prompt": "look"}, origin=Origin("transcript")))
         one.feed(ev.agent_delegation("Explore", "find callers", "started", background=True, **delegate))
-        one.feed(ev.agent_delegation("Plan", "inner", "started", source="hook", agent_id="b", parent_agent_id="a"))
+        one.feed(
+            ev.agent_delegation("Plan", "inner", "started", origin=Origin("hook"), agent_id="b", parent_agent_id="a")
+        )
         say(one, "found three", agent_id="a")
         one.feed(ev.agent_delegation("Explore", "find callers", "completed", agent_id="a", **delegate))
         page.open(one.url)
@@ -404,8 +517,8 @@ def test_a_click_on_the_main_thread_leads_to_that_moment_of_the_conversation(pag
     with instances(1, started=time.time() - 1000) as (one,):
         one.begin()
         for number in range(100):
-            say(one, f"message {number} " + "word " * 50, time=one.started + number * 10)
-        one.feed(ev.agent_delegation("Explore", "look", "started", source="hook", time=one.started + 500))
+            say(one, f"message {number} " + "word " * 50, at=one.started + number * 10)
+        one.feed(ev.agent_delegation("Explore", "look", "started", origin=Origin("hook", one.started + 500)))
         page.open(one.url)
         page.until(lambda: page.shows("#thread") and "message 99" in page.text("#talk"), "the timeline")
         page.click("#thread")  # in its middle
@@ -417,7 +530,7 @@ def test_a_click_on_the_main_thread_leads_to_that_moment_of_the_conversation(pag
 def test_todos_show_progress_and_every_change(page: Page) -> None:
     def todo(first: str, second: str) -> ev.Event:
         items = [{"id": "1", "content": "Plan", "status": first}, {"id": "2", "content": "Build", "status": second}]
-        return ev.todo_update(items, source="todo_file")
+        return ev.todo_update(items, origin=Origin("todo_file"))
 
     with instances(1) as (one,):
         one.begin()
@@ -521,7 +634,7 @@ def test_events_are_filtered_by_channel_and_text_paused_and_exported(
         one.begin()
         say(one, "about apples")
         say(one, "about pears")
-        one.feed(ev.tool_start("t", "Bash", {"command": "peel apples"}, source="transcript"))
+        one.feed(ev.tool_start("t", "Bash", {"command": "peel apples"}, origin=Origin("transcript")))
         page.open(one.url)
         page.live()
         page.keys("4")
@@ -563,8 +676,8 @@ def test_one_event_is_shown_whole(page: Page) -> None:
 def fill(instance: Instance, count: int) -> None:
     for number in range(count // 2):
         text = f"line {number} " + "of what a command printed, as long as such things are " * 5
-        instance.feed(ev.tool_start(f"t{number}", "Bash", {"command": f"echo {number}"}, source="transcript"))
-        instance.feed(ev.tool_end(f"t{number}", "Bash", True, source="transcript", duration_ms=9, summary=text))
+        instance.feed(ev.tool_start(f"t{number}", "Bash", {"command": f"echo {number}"}, origin=Origin("transcript")))
+        instance.feed(ev.tool_end(f"t{number}", "Bash", True, origin=Origin("transcript"), duration_ms=9, summary=text))
 
 
 def test_ten_thousand_events_stay_small_and_the_list_has_no_more_rows_than_fit(page: Page) -> None:
@@ -600,22 +713,27 @@ def test_hostile_text_anywhere_runs_nothing_and_hides_nothing(page: Page) -> Non
         one.begin()
         h = HOSTILE
         one.feed(
-            ev.claude_message("user", h, source="hook"),
-            ev.claude_message("assistant", h, source="hook", model=h),
-            ev.tool_start(h, h, {"file_path": h, h: h}, source="hook"),
-            ev.tool_end(h, h, False, source="hook", summary=h),
-            ev.agent_delegation(h, h, "started", source="hook", agent_id=h),
-            ev.agent_delegation(h, h, "failed", source="hook", agent_id=h, reason=h),
-            ev.agent_status([{"agent_id": h, "agent": h, "task": h}], {h: {}}, source="hook"),
-            ev.todo_update([{"id": h, "content": h, "status": "in_progress", "active_form": h}], source="todo_file"),
-            ev.todo_update([{"id": h, "content": h, "status": h}, {"id": 3}], source="todo_file"),
+            ev.claude_message("user", h, origin=Origin("hook")),
+            ev.claude_message("assistant", h, origin=Origin("hook"), model=h),
+            ev.tool_start(h, h, {"file_path": h, h: h}, origin=Origin("hook")),
+            ev.tool_end(h, h, False, origin=Origin("hook"), summary=h),
+            ev.agent_delegation(h, h, "started", origin=Origin("hook"), agent_id=h),
+            ev.agent_delegation(h, h, "failed", origin=Origin("hook"), agent_id=h, reason=h),
+            ev.agent_status([{"agent_id": h, "agent": h, "task": h}], {h: {}}, origin=Origin("hook")),
+            ev.todo_update(
+                [{"id": h, "content": h, "status": "in_progress", "active_form": h}], origin=Origin("todo_file")
+            ),
+            ev.todo_update([{"id": h, "content": h, "status": h}, {"id": 3}], origin=Origin("todo_file")),
             ev.system_error(h, h, hint=h),
             ev.claude_output(h, 0),
             ev.Event("system.gap", {"counts": {h: 1}, "reason": h}, "monitor"),
             ev.Event("unknown.kind", {"a": h}, "monitor"),
             ev.Event(ev.TODO_UPDATE, {"todos": "no list", "stats": 3}, "monitor"),
             ev.claude_status(
-                "running", source="hook", activity="waiting", waiting_for={"kind": h, "tool": h, "input": {h: h}}
+                "running",
+                origin=Origin("hook"),
+                activity="waiting",
+                waiting_for={"kind": h, "tool": h, "input": {h: h}},
             ),
         )
         one.screen = dict(
@@ -685,7 +803,7 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
         first.begin()
         second.begin()
         say(first, "word" * 400)
-        first.feed(ev.tool_start("t", "mcp__" + "long" * 40, {"command": "y" * 500}, source="hook"))
+        first.feed(ev.tool_start("t", "mcp__" + "long" * 40, {"command": "y" * 500}, origin=Origin("hook")))
         waiting(first, {"kind": "permission", "tool": "Bash", "input": {"command": "z" * 500}})
         page.size(width, 844)
         page.open(first.url)
@@ -723,9 +841,9 @@ def test_axe_finds_nothing_serious(page: Page, axe: str, width: int, dark: bool)
         second.begin()
         say(first, "Please do `this`", "user")
         say(first, "Doing it")
-        first.feed(ev.tool_start("t", "Bash", {"command": "ls"}, source="hook"))
-        first.feed(ev.agent_delegation("Explore", "look", "started", source="hook", agent_id="a"))
-        first.feed(ev.todo_update([{"id": "1", "content": "a", "status": "completed"}], source="todo_file"))
+        first.feed(ev.tool_start("t", "Bash", {"command": "ls"}, origin=Origin("hook")))
+        first.feed(ev.agent_delegation("Explore", "look", "started", origin=Origin("hook"), agent_id="a"))
+        first.feed(ev.todo_update([{"id": "1", "content": "a", "status": "completed"}], origin=Origin("todo_file")))
         waiting(first)
         waiting(second)
         first.screen = dict(ev.claude_screen(20, 2, {}, [[0, [["hi", {}]]]], None, frame=1, base=0).data)

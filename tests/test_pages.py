@@ -4,15 +4,22 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from serving import INSTANCE, TOKEN, Served, ask, get, serving
 
-from claude_mpm.config import Config
+from claude_mpm.config import Config, Limits
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Origin
+from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
+from claude_mpm.server import proof
+from claude_mpm.server.commands import Asker
+from claude_mpm.server.handshake import Request
 from claude_mpm.server.http import content_security_policy
+from claude_mpm.server.session_view import SessionView
 
 HTML = "<!doctype html><style>\nbody { color: red }\n</style><p>hé</p><script>\nlet a = '<b>';\n</script>\n"
 
@@ -60,6 +67,21 @@ def test_every_answer_is_final_and_opens_nothing(package: Path) -> None:
             assert headers["referrer-policy"] == "no-referrer"
             assert headers["cache-control"] == "no-store"
             assert not [name for name in headers if name.startswith("access-control-")]
+
+
+def test_the_proof_is_the_size_of_an_image_and_belongs_to_token_port_and_nonce() -> None:
+    nonce = "0123456789abcdef" * 2
+    asked = [(TOKEN, 8765, nonce, "0"), (TOKEN, 8765, nonce, "1"), (TOKEN, 8766, nonce, "0"), (None, 8765, nonce, "0")]
+    assert len({proof.size(*what) for what in [*asked, (TOKEN, 8765, nonce[::-1], "0")]}) == 5
+    with serving(Config(token=TOKEN)) as served:
+        identity = ask(served.port, get("/proof.svg"))
+        image = ask(served.port, get(f"/proof.svg?nonce={nonce}&part=1"))
+        malformed = [ask(served.port, get(f"/proof.svg?{query}")) for query in ("nonce=x&part=0", f"nonce={nonce}")]
+    assert (identity.status, identity.body) == (200, proof.svg(*proof.IDENTITY))
+    assert image.body == proof.svg(*proof.size(TOKEN, served.port, nonce, "1"))
+    assert image.headers["content-type"] == "image/svg+xml"
+    assert image.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert [answer.status for answer in malformed] == [400, 400]
 
 
 def test_windows_line_ends_are_hashed_as_a_browser_reads_them(package: Path) -> None:
@@ -125,7 +147,7 @@ def test_status_and_instances_are_the_replies() -> None:
 def test_events_are_lines_of_json() -> None:
     with serving() as served:
         errors(served, 600)
-        served.log.append(ev.todo_update([], source="todo_file"))
+        served.log.append(ev.todo_update([], origin=Origin("todo_file")))
         answer = ask(served.port, get("/events"))
         assert answer.headers["content-type"] == "application/x-ndjson"
         assert lines(answer.body) == [entry.message() for entry in served.log.read(0, ["*"], 1000)]
@@ -199,3 +221,48 @@ def test_a_large_answer_arrives_whole() -> None:
         for number in range(200):
             served.log.append(ev.claude_output("x" * 50_000, number))
         assert len(lines(ask(served.port, get("/events")).body)) == 200
+
+
+def events_of(log: Log, **query: str) -> Iterator[dict[str, object]]:
+    """What `/events` tells, line by line, while the test decides when it goes on."""
+    asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
+    answer = pages.page(Request("GET", "/events", query, {}), asker)
+    for piece in answer.body:
+        yield from lines(piece)
+
+
+def test_events_are_read_from_the_log_while_they_are_sent_and_a_slow_reader_is_told_what_it_lost() -> None:
+    log = Log("run-1", Limits(structured_events=300))
+    for number in range(300):
+        log.append(ev.system_error(str(number), "test"))
+    reader = events_of(log)
+    taken = [next(reader)["seq"] for _ in range(pages.PIECE_EVENTS)]
+    assert taken == list(range(1, pages.PIECE_EVENTS + 1))
+    for number in range(280):
+        log.append(ev.system_error(str(number), "test"))
+    gap, *rest = reader
+    assert gap["data"] == {"from_seq": 257, "to_seq": 280, "counts": {"system.error": 24}, "reason": "slow_client"}
+    assert [event["seq"] for event in rest] == list(range(281, 301))  # what came after the request is not asked for
+
+
+def test_the_newest_events_after_a_lost_number_begin_with_the_gap() -> None:
+    log = Log("run-1", Limits(structured_events=5))
+    for number in range(9):
+        log.append(ev.system_error(str(number), "test"))
+    gap, *events = events_of(log, since="2", limit="2")
+    assert gap["data"] == {"from_seq": 3, "to_seq": 4, "counts": {"system.error": 2}, "reason": "expired"}
+    assert [event["seq"] for event in events] == [8, 9]
+    assert [event["seq"] for event in events_of(log, limit="2")] == [8, 9]
+    assert [event["seq"] for event in events_of(log, limit="99")] == [5, 6, 7, 8, 9]
+    assert [event["seq"] for event in events_of(log, limit="0")] == []
+    assert [event["type"] for event in events_of(log, since="0", limit="0")] == ["system.gap"]
+
+
+def test_pieces_of_events_are_small() -> None:
+    log = Log("run-1")
+    for number in range(100):
+        log.append(ev.claude_output("x" * 10_000, number))
+    asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
+    sizes = [len(piece) for piece in pages.page(Request("GET", "/events", {}, {}), asker).body]
+    assert len(sizes) > 10
+    assert max(sizes) < pages.PIECE_BYTES + 11_000

@@ -10,16 +10,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import TIMEOUT, wait_until
 
 from claude_mpm.system import exit_watch, process_sampler
 from claude_mpm.system.exit_watch import ExitWatch
-from claude_mpm.system.process_sampler import ProcessSampler
+from claude_mpm.system.process_sampler import ProcessSampler, Usage, cpu_percent
 from claude_mpm.system.processes import (
-    companions,
     descendants,
+    is_claude,
+    looks_like_claude,
+    others_in_directory,
     process_identity,
     signal_all,
     surroundings,
@@ -247,6 +250,64 @@ def test_many_askers_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(asked) == 1
 
 
+def test_callers_at_the_same_time_share_one_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_sampler, "FRESH", 3600.0)
+    asked: queue.Queue[None] = queue.Queue()
+    go_on, about_to_ask = threading.Event(), threading.Semaphore(0)
+    samples: queue.Queue[int] = queue.Queue()
+
+    def pid() -> None:
+        asked.put(None)
+        go_on.wait(TIMEOUT)
+
+    def ask() -> None:
+        about_to_ask.release()
+        samples.put(id(sampler.sample()))
+
+    sampler = ProcessSampler(pid)
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert about_to_ask.acquire(timeout=TIMEOUT)
+    asked.get(timeout=TIMEOUT)
+    go_on.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert asked.empty(), "one of them measured for all"
+    assert len({samples.get(timeout=TIMEOUT) for _ in threads}) == 1
+
+
+def test_a_measurement_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Any] = [RuntimeError("no pid")]
+
+    def pid() -> None:
+        if answers:
+            raise answers.pop()
+
+    sampler = ProcessSampler(pid)
+    with pytest.raises(RuntimeError):
+        sampler.sample()
+    assert sampler.sample()["process"] is None
+
+
+TOP, CHILD = (10, 1.0), (11, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("before", "percent"),
+    [
+        (None, 5.0),  # 5 s since it was started 100 s ago
+        (Usage((10, 0.5), 9.0, 1000.0, {TOP: 1.0}, 1.0), 5.0),  # the pid was another process's
+        (Usage(TOP, 90.0, 990.0, {TOP: 2.0, CHILD: 1.0}, 1.0), 20.0),  # 1 s each of 10 s
+        (Usage(TOP, 90.0, 990.0, {TOP: 2.0, (12, 1.0): 50.0}, 1.0), 30.0),  # one child is new, another has ended
+        (Usage(TOP, 90.0, 1000.0, {TOP: 3.0, CHILD: 2.0}, 1.0), 0.0),
+    ],
+)
+def test_cpu_is_told_for_the_time_between_two_measurements(before: Usage | None, percent: float) -> None:
+    assert cpu_percent(Usage(TOP, 100.0, 1000.0, {TOP: 3.0, CHILD: 2.0}, 1.0), before) == percent
+
+
 def test_ticks_come_only_while_active() -> None:
     ticks: queue.Queue[str] = queue.Queue()
     sampler = ProcessSampler(lambda: None)
@@ -314,9 +375,9 @@ def test_a_second_process_of_the_name_in_the_directory_is_a_companion_and_nothin
     try:
         one, two, elsewhere, _ = (process.pid for process in started)
         wait_until(lambda: process_names({p.pid for p in started}) == ["claude-x"] * 3 + ["sleep"], "all four to run")
-        assert companions(one) == [two]
-        assert companions(elsewhere) == []
-        assert companions(4_194_304) == []
+        assert others_in_directory(one) == [two]
+        assert others_in_directory(elsewhere) == []
+        assert others_in_directory(4_194_304) == []
     finally:
         for process in started:
             process.kill()
@@ -325,3 +386,69 @@ def test_a_second_process_of_the_name_in_the_directory_is_a_companion_and_nothin
 
 def process_names(pids: set[int]) -> list[str]:
     return sorted(Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids)
+
+
+# --- is it a claude? ---
+
+NPM = "/usr/lib/node_modules/@anthropic-ai/claude-code"
+
+
+@pytest.mark.parametrize(
+    ("name", "executable", "argv"),
+    [
+        ("claude", "/usr/bin/node", ["claude"]),  # 1.0.128 and 2.0.77, which set their title
+        ("node", "/usr/bin/node", ["node", f"{NPM}/cli.js", "--resume"]),  # before they do
+        ("node", "/usr/bin/node", ["node", "--no-warnings", "--enable-source-maps", f"{NPM}/cli.js"]),
+        ("MainThread", "/opt/node/bin/node", ["node", "/usr/local/bin/claude"]),  # by the link on PATH
+        ("bun", "/usr/bin/bun", ["bun", f"{NPM}/cli.js"]),
+        ("claude", f"{NPM}-linux-x64/claude", ["claude", "-p", "hello"]),  # 2.1.330
+        ("claude.exe", f"{NPM}/bin/claude.exe", ["/usr/local/bin/claude"]),
+        ("2.1.330", "/home/u/.local/share/claude/versions/2.1.330", ["/home/u/.local/bin/claude"]),
+        ("2.1.330", "/home/u/.local/share/claude/versions/2.1.330", []),
+        ("claude", "", []),  # of another user
+        ("python3", "/usr/bin/python3.11", ["python3", "-m", "claude_mpm.demo.stand_in"]),
+        ("python", "/venv/bin/python", ["/venv/bin/python", "-u", "/src/claude_mpm/demo/stand_in.py"]),
+        ("sh", "/bin/dash", ["/bin/sh", "/home/u/bin/claude", "--resume"]),  # a wrapper script of the user's
+    ],
+)
+def test_what_claude_code_looks_like(name: str, executable: str, argv: list[str]) -> None:
+    assert is_claude(name, executable, argv)
+
+
+@pytest.mark.parametrize(
+    ("name", "executable", "argv"),
+    [
+        ("sleep", "/bin/sleep", ["sleep", "100"]),
+        ("vim", "/usr/bin/vim", ["vim", "claude"]),
+        ("less", "/usr/bin/less", ["less", f"{NPM}/cli.js"]),
+        ("bash", "/bin/bash", ["bash", "-c", "claude"]),  # the shell above a claude
+        ("bash", "/bin/bash", ["-bash"]),
+        ("node", "/usr/bin/node", ["node", "/srv/app/cli.js", "claude"]),
+        ("node", "/usr/bin/node", ["node"]),
+        ("python3", "/usr/bin/python3", ["python3", "/usr/bin/claude-mpm", "--websocket"]),
+        ("python3", "/usr/bin/python3", ["python3", "-m", "claude_mpm"]),
+        ("Claude", "/opt/Claude/Claude", ["/opt/Claude/Claude"]),  # the desktop program
+        ("", "", []),
+    ],
+)
+def test_what_claude_code_does_not_look_like(name: str, executable: str, argv: list[str]) -> None:
+    assert not is_claude(name, executable, argv)
+
+
+def test_a_running_process_is_judged_by_its_program_or_by_its_session_file(tmp_path: Path) -> None:
+    claude = tmp_path / "claude"
+    claude.symlink_to(Path("/bin/sleep").resolve())
+    started = [subprocess.Popen([program, "1000"]) for program in (str(claude), "/bin/sleep")]
+    try:
+        ours, sleep = (process.pid for process in started)
+        wait_until(lambda: process_names({ours, sleep}) == ["claude", "sleep"], "both to run")
+        assert looks_like_claude(ours)
+        assert not looks_like_claude(sleep) and not looks_like_claude(sleep, tmp_path)
+        (tmp_path / "sessions").mkdir()
+        (tmp_path / "sessions" / f"{sleep}.json").write_text("{}")
+        assert looks_like_claude(sleep, tmp_path)
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+    assert not looks_like_claude(ours) and not looks_like_claude(2**31 - 1) and not looks_like_claude(-1)

@@ -414,7 +414,7 @@ def test_what_is_not_ours_goes_to_claude_unchanged(home: Path, cwd: Path, tmp_pa
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        (("--websocket-port", "x"), "is no port"),
+        (("--websocket-port", "x"), "is not a port number"),
         (("--websocket", "--websocket-host", "0.0.0.0"), "token"),
         (("--websocket", "--websocket-control"), "--websocket-token"),
         (("--websocket", "--websocket-token", "short"), "16 or more"),

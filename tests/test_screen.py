@@ -22,7 +22,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.screen import emulator as emulator_module
 from claude_mpm.screen.emulator import Emulator, available
-from claude_mpm.screen.pictures import Frames, Picture
+from claude_mpm.screen.pictures import PICTURE_BYTES, Picture, PictureDiffs, bounded
 from claude_mpm.screen.screen import MAX_SIZES, Screen
 from claude_mpm.system import json_text
 
@@ -134,8 +134,9 @@ class Watching:
     def _run(self) -> None:
         while not self._stopping:
             for entry in self._follower.read((ev.CLAUDE_SCREEN,), 100).entries:
-                check(json.loads(entry.json()))
-                self.events.append(entry.event.data)
+                message = entry.message()
+                check(message)
+                self.events.append(message["data"])
             self._follower.wait(TIMEOUT)
 
     def newest(self) -> str:
@@ -333,9 +334,9 @@ HOSTILE = {
 def test_hostile_output_leaves_a_picture_that_can_be_sent(name: str) -> None:
     picture = shown(HOSTILE[name], "\x1b\\\x1bc\x1b[2J\x1b[Hstill here")
     assert text_of(picture.lines[0]) == "still here"
-    frames = Frames()
-    frames.take(shown(HOSTILE[name]))
-    data = frames.full().data
+    diffs = PictureDiffs()
+    diffs.update(shown(HOSTILE[name]))
+    data = diffs.full().data
     assert len(json_text.dumps(data)) < 2_000_000
     assert not any(ord(char) < 32 for _, line in data["lines"] for char in text_of(line))
 
@@ -364,34 +365,64 @@ SIZES = st.tuples(st.integers(5, 30), st.integers(20, 90))
 @given(st.lists(st.one_of(PIECES, SIZES), max_size=30), st.data())
 def test_any_diff_applied_to_any_picture_it_reaches_is_the_picture(steps: list[Any], data: st.DataObject) -> None:
     """Also: rows read one by one as they change are those of a terminal read once."""
-    frames, emulator, other = Frames(), Emulator(24, 80), Emulator(24, 80)
+    diffs, emulator, other = PictureDiffs(), Emulator(24, 80), Emulator(24, 80)
     viewers = [Viewer(), Viewer()]
     try:
         for step in steps:
             for terminal in (emulator, other):
                 terminal.feed(step) if isinstance(step, str) else terminal.resize(*step)
-            frames.take(emulator.picture())
-            event = frames.diff()
+            diffs.update(emulator.picture())
+            event = diffs.diff()
             for viewer in viewers:
                 if event is not None and data.draw(st.booleans()):
                     viewer.take(event.data)
                 if viewer.asks:
-                    viewer.take(frames.full().data)
+                    viewer.take(diffs.full().data)
         expected = other.picture()
     finally:
         emulator.close()
         other.close()
     if not steps:
         return
-    assert emulator_lines(frames) == expected.lines
+    assert emulator_lines(diffs) == expected.lines
     for viewer in viewers:
-        if viewer.mine == frames.full().data["frame"]:
+        if viewer.mine == diffs.full().data["frame"]:
             assert viewer.rows == [[list(run) for run in line] for line in expected.lines]
             assert viewer.about["cursor"] == expected.cursor
 
 
-def emulator_lines(frames: Frames) -> list[Any]:
-    return [[tuple(run) for run in line] for _, line in frames.full().data["lines"]]
+def emulator_lines(diffs: PictureDiffs) -> list[Any]:
+    return [[tuple(run) for run in line] for _, line in diffs.full().data["lines"]]
+
+
+COLOURED = "".join(f"\x1b[38;2;{n % 256};0;255;48;2;1;{n % 256};3mx" for n in range(1000))
+
+
+def test_a_picture_of_the_largest_terminal_is_bounded_however_it_is_coloured() -> None:
+    line = shown("\x1b[H" + COLOURED, size=(500, 1000)).lines[0]
+    assert text_of(line) == "x" * 1000
+    assert len(json_text.dumps(line)) <= PICTURE_BYTES // 500
+
+
+def test_in_an_ordinary_terminal_every_cell_may_have_a_style_of_its_own() -> None:
+    line = shown("\x1b[H" + COLOURED, size=(60, 400)).lines[0]
+    assert len(line) == 400
+    assert len(json_text.dumps(line)) <= PICTURE_BYTES // 60
+
+
+@given(
+    st.lists(
+        st.tuples(st.text('a"\\é宽👩', max_size=3), st.sampled_from([{}, {"fg": 1}])) | st.just(("宽", {"w": 2})),
+        max_size=99,
+    ),
+    st.integers(1, 500),
+)
+def test_a_row_is_simplified_only_when_it_is_too_large_and_then_keeps_its_columns(line: Any, rows: int) -> None:
+    simple = bounded(line, rows)
+    assert simple == line or len(simple) == 1
+    assert len(json_text.dumps(simple)) <= max(PICTURE_BYTES // rows, 99 * 3 * 4)
+    if simple != line:
+        assert len(simple[0][0]) <= len(cells(line))
 
 
 # --- numbers and diffs ---
@@ -403,79 +434,79 @@ def picture(*lines: str, **other: Any) -> Picture:
 
 
 def test_the_first_diff_is_whole_and_the_next_has_what_changed() -> None:
-    frames = Frames()
-    frames.take(picture("a", "b"))
-    first = frames.diff()
+    diffs = PictureDiffs()
+    diffs.update(picture("a", "b"))
+    first = diffs.diff()
     assert first is not None and first.data["full"] and first.data["base"] == 0 and first.data["frame"] == 1
-    frames.take(picture("a", "c"))
-    second = frames.diff()
+    diffs.update(picture("a", "c"))
+    second = diffs.diff()
     assert second is not None
     assert second.data["lines"] == [[1, [["c", {}]]]]
     assert (second.data["frame"], second.data["base"], second.data["full"]) == (2, 1, False)
 
 
 def test_what_did_not_change_is_not_told() -> None:
-    frames = Frames()
-    frames.take(picture("a"))
-    assert frames.diff() is not None
-    frames.take(picture("a"))
-    assert frames.diff() is None
+    diffs = PictureDiffs()
+    diffs.update(picture("a"))
+    assert diffs.diff() is not None
+    diffs.update(picture("a"))
+    assert diffs.diff() is None
 
 
 def test_a_moved_cursor_or_a_new_title_is_told_without_rows() -> None:
-    frames = Frames()
-    frames.take(picture("a"))
-    frames.diff()
+    diffs = PictureDiffs()
+    diffs.update(picture("a"))
+    diffs.diff()
     for other in ({"cursor": {"row": 0, "col": 1, "visible": True}}, {"title": "t"}):
-        frames.take(picture("a", **other))
-        event = frames.diff()
+        diffs.update(picture("a", **other))
+        event = diffs.diff()
         assert event is not None and event.data["lines"] == []
 
 
 def test_who_missed_some_diffs_is_right_after_the_next() -> None:
-    frames, viewer = Frames(), Viewer()
-    frames.take(picture("a", "b", "c"))
-    viewer.take(frames.diff().data)  # type: ignore[union-attr]
-    frames.take(picture("a", "B", "c"))
-    frames.diff()
-    frames.take(picture("a", "b", "C"))
-    frames.diff()
-    frames.take(picture("A", "b", "C"))
-    viewer.take(frames.diff().data)  # type: ignore[union-attr]
+    diffs, viewer = PictureDiffs(), Viewer()
+    diffs.update(picture("a", "b", "c"))
+    viewer.take(diffs.diff().data)  # type: ignore[union-attr]
+    diffs.update(picture("a", "B", "c"))
+    diffs.diff()
+    diffs.update(picture("a", "b", "C"))
+    diffs.diff()
+    diffs.update(picture("A", "b", "C"))
+    viewer.take(diffs.diff().data)  # type: ignore[union-attr]
     assert (viewer.text(), viewer.asks) == ("A\nb\nC", False)
 
 
 def test_who_missed_too_much_is_made_to_ask() -> None:
-    frames, viewer = Frames(), Viewer()
-    frames.take(picture("0", "x"))
-    viewer.take(frames.diff().data)  # type: ignore[union-attr]
+    diffs, viewer = PictureDiffs(), Viewer()
+    diffs.update(picture("0", "x"))
+    viewer.take(diffs.diff().data)  # type: ignore[union-attr]
     for number in range(1, 20):
-        frames.take(picture(str(number), "x"))
-        event = frames.diff()
+        diffs.update(picture(str(number), "x"))
+        event = diffs.diff()
     assert event is not None
     viewer.take(event.data)
     assert viewer.asks
-    viewer.take(frames.full().data)
+    viewer.take(diffs.full().data)
     assert (viewer.text(), viewer.asks) == ("19\nx", False)
 
 
 def test_a_reply_that_overtook_events_is_not_undone_by_them() -> None:
-    frames, viewer = Frames(), Viewer()
-    frames.take(picture("old"))
-    old = frames.diff()
-    frames.take(picture("new"))
-    viewer.take(frames.full().data)
+    diffs, viewer = PictureDiffs(), Viewer()
+    diffs.update(picture("old"))
+    old = diffs.diff()
+    diffs.update(picture("new"))
+    viewer.take(diffs.full().data)
     assert old is not None
     viewer.take(old.data)
     assert viewer.text() == "new"
 
 
 def test_another_size_is_told_whole() -> None:
-    frames = Frames()
-    frames.take(picture("a"))
-    frames.diff()
-    frames.take(picture("a", "b"))
-    event = frames.diff()
+    diffs = PictureDiffs()
+    diffs.update(picture("a"))
+    diffs.diff()
+    diffs.update(picture("a", "b"))
+    event = diffs.diff()
     assert event is not None and event.data["full"] and event.data["rows"] == 2
 
 
@@ -645,7 +676,7 @@ def test_a_burst_makes_few_events_and_the_last_is_right(monkeypatch: pytest.Monk
         assert asked is not None and asked["lines"][0] == [0, [["99", {}]]]
         screen.picture()  # what followed the first answer is done
         newest = writer.log.newest(ev.CLAUDE_SCREEN)
-        assert newest is not None and newest.event.data is watching.events[0]
+        assert newest is not None and newest.message()["data"] == watching.events[0]
 
 
 def test_what_the_program_holds_back_is_not_shown_until_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -691,7 +722,7 @@ def test_it_stops_and_then_there_is_no_picture(action: Callable[[Screen], None])
 
 
 def errors(log: Log) -> list[str]:
-    return [entry.event.data["error"] for entry in log.history((ev.SYSTEM_ERROR,), 10)[0]]
+    return [entry.message()["data"]["error"] for entry in log.history((ev.SYSTEM_ERROR,), 10)[0]]
 
 
 def test_a_crash_of_the_emulator_is_one_error_and_no_picture_any_more() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightings import as_line, kinds, records
+from sightings import as_line, kinds, patient, records
 from support import DATA
 
 from claude_mpm.sources.parse import stream_json
@@ -58,11 +58,13 @@ def test_api_error_is_told_with_its_retry() -> None:
 
 
 @given(records)
+@patient
 def test_no_record_is_an_exception(record: dict[str, Any]) -> None:
     stream_json.parse(as_line(record))
 
 
 @given(st.binary(max_size=200))
+@patient
 def test_no_bytes_are_an_exception(data: bytes) -> None:
     stream_json.parse(data)
 

@@ -4,7 +4,8 @@ from test_log import make, small_log
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Entry, Log
-from claude_mpm.server.tape import TAPE_BYTES, Tape, event_frame
+from claude_mpm.server.frames import text_frame
+from claude_mpm.server.tape import TAPE_BYTES, Tape
 
 E, O = ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT  # noqa: E741
 
@@ -14,7 +15,7 @@ def tape_of(log: Log, *types: str, start: int = 0) -> Tape:
 
 
 def frames(*entries: Entry) -> bytes:
-    return b"".join(map(event_frame, entries))
+    return b"".join(text_frame(entry.json) for entry in entries)
 
 
 def taken(tape: Tape, seq: int, max_size: int = 1 << 20) -> tuple[bytes, int] | None:

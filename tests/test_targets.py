@@ -241,20 +241,3 @@ def test_without_inotify_todos_are_seen_all_the_same(home: Path, cwd: Path, watc
         ends(terminal)
         seen.wait_ended()
     assert len(seen.all("system.error")) == 1
-
-
-# --- the tool that measures ------------------------------------------------------------------------
-
-
-def test_the_bench_measures_and_every_line_arrives() -> None:
-    argv = [sys.executable, str(ROOT / "tools" / "bench.py"), "--seconds", "1", "transcript"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=6 * TIMEOUT, cwd="/")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("10/10") == 2
-
-
-def test_the_bench_loses_nothing_on_the_way_to_ten_clients() -> None:
-    code = "import fan_out; t, _ = fan_out._fan_out(fan_out._ours, 10, 0, 500); assert (t.got, t.wrong) == (5000, 0), t"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")])}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=6 * TIMEOUT)
-    assert done.returncode == 0, done.stderr

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from support import DATA, TIMEOUT, wait_until
 
 from claude_mpm.sources.files.todo_files import (
-    AGAIN,
+    RETRY_AFTER,
     TodoFiles,
     TodoList,
     cleared_away,
 )
 from claude_mpm.sources.files.watcher import Watcher
-from claude_mpm.sources.parse.todo_files import MAX_TODOS, parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todo_files import parse_task_file, parse_todo_file
+from claude_mpm.sources.parse.todos import MAX_TODOS
 from claude_mpm.system.files import read_file
 from claude_mpm.system.json_text import dumps
 
@@ -433,7 +434,7 @@ def test_the_same_trouble_is_logged_once(
         renamed_into_place(task_path(tmp_path, number), task(number, f"t{number}"))  # its event comes after
         lists.next()
         looked_again = threading.Event()
-        watcher.post_after(2 * AGAIN, looked_again.set)
+        watcher.post_after(2 * RETRY_AFTER, looked_again.set)
         assert looked_again.wait(TIMEOUT)
     assert len(told(caplog)) == 1
 

@@ -194,7 +194,9 @@ def test_the_answers_of_a_run_add_up() -> None:
         assert sum(data["tokens"][name] for data in usage) == usage[-1]["totals"][name]
     assert usage[-1]["totals"]["output"] % 50 == 0  # every answer of the script is of 50 tokens
     assert usage[-1]["cost_usd"] > 0 and usage[-1]["cost_is_estimate"] is False
-    assert len(usage[-1]["agents"]) == 3
+    last = [event.data for event in events if event.type == ev.AGENT_STATUS][-1]
+    of_agents = [data["tokens"]["output"] for data in usage if data.get("agent_id")]
+    assert last["agent_stats"]["general-purpose"]["totals"]["output"] == sum(of_agents) > 0
 
 
 # --- told by hand -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import unicodedata
 from typing import Any
 
@@ -10,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_server import ScriptedServer, scripted
 
-from claude_mpm.cli.watch import INTERRUPTED, main, plain, render, watch
+from claude_mpm.cli.event_lines import plain, render
+from claude_mpm.cli.watch import DEFAULT_CHANNELS, INTERRUPTED, main, watch
 from claude_mpm.client.client import Client
 from claude_mpm.errors import ConnectionFailed
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.feed.patterns import expand
 
 INFO = {"port": 8765, "host": "localhost", "working_dir": "/home/me/project"}
 TODO = {"id": "1", "content": "Write tests", "status": "in_progress", "active_form": "Writing tests"}
@@ -26,11 +29,11 @@ EVENTS: list[tuple[Event, str]] = [
         "told to  SIGTERM  after 8.2 s",
     ),
     (ev.session_end("s-1", 45_296.0, 8.25, exit_code=3, signal=None, reason="ended"), "ended  exit code 3  after 8.2 s"),
-    (ev.claude_status("running", source="hook", activity="working", pid=7), "running  working  pid 7"),
+    (ev.claude_status("running", origin=Origin("hook"), activity="working", pid=7), "running  working  pid 7"),
     (
         ev.claude_status(
             "running",
-            source="hook",
+            origin=Origin("hook"),
             activity="waiting",
             waiting_for={"kind": "permission", "tool": "Bash", "input": {"command": "rm -r x"}},
         ),
@@ -38,20 +41,20 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (ev.claude_output("\x1b[1mHello\x1b[0m\r\n  there\n", 0), "Hello there"),
     (ev.claude_output("\x1b[2J\x1b[H", 0, "stderr"), "stderr  (7 characters that draw nothing)"),
-    (ev.claude_message("assistant", "Done.\nAll of it.", source="transcript"), "assistant: Done. All of it."),
-    (ev.tool_start("t", "Read", {"file_path": "/a"}, source="hook", agent_id="a1"), "[a1]  Read  /a"),
-    (ev.tool_start("t", "Edit", {"file": "/a", "n": 1}, source="hook"), 'Edit  {"file": "/a", "n": 1}'),
-    (ev.tool_end("t", "Read", True, source="hook", duration_ms=1500, summary="9 lines"), "Read  ok  1.5 s  9 lines"),
-    (ev.tool_end("t", "Bash", False, source="hook"), "Bash  failed"),
-    (ev.agent_delegation("explorer", "look", "completed", source="hook", tokens=9), "explorer  completed  look  9 tokens"),
+    (ev.claude_message("assistant", "Done.\nAll of it.", origin=Origin("transcript")), "assistant: Done. All of it."),
+    (ev.tool_start("t", "Read", {"file_path": "/a"}, origin=Origin("hook"), agent_id="a1"), "[a1]  Read  /a"),
+    (ev.tool_start("t", "Edit", {"file": "/a", "n": 1}, origin=Origin("hook")), 'Edit  {"file": "/a", "n": 1}'),
+    (ev.tool_end("t", "Read", True, origin=Origin("hook"), duration_ms=1500, summary="9 lines"), "Read  ok  1.5 s  9 lines"),
+    (ev.tool_end("t", "Bash", False, origin=Origin("hook")), "Bash  failed"),
+    (ev.agent_delegation("explorer", "look", "completed", origin=Origin("hook"), tokens=9), "explorer  completed  look  9 tokens"),
     (
-        ev.agent_status([{"agent_id": "a", "agent": "x", "task": "look", "since": "…"}], {}, source="hook"),
+        ev.agent_status([{"agent_id": "a", "agent": "x", "task": "look", "since": "…"}], {}, origin=Origin("hook")),
         "1 active  x: look",
     ),
-    (ev.todo_update([TODO], source="todo_file"), "0 of 1 done  now: Writing tests"),
+    (ev.todo_update([TODO], origin=Origin("todo_file")), "0 of 1 done  now: Writing tests"),
     (
         ev.claude_usage(
-            source="transcript",
+            origin=Origin("transcript"),
             model="m",
             tokens={"input": 1, "output": 2},
             totals={"input": 3, "output": 4},
@@ -161,7 +164,7 @@ def _watch(server: ScriptedServer, out: Until, **more: Any) -> tuple[int, str]:
 
 def test_watch_prints_events_until_ctrl_c() -> None:
     with scripted() as server:
-        server.emit("todo.update", dict(ev.todo_update([TODO], source="todo_file").data))
+        server.emit("todo.update", dict(ev.todo_update([TODO], origin=Origin("todo_file")).data))
         server.emit("later.kind", {"a": 1})
         out = Until("later.kind")
         code, notes = _watch(server, out)
@@ -190,6 +193,30 @@ def test_watch_takes_only_the_channels_asked_for() -> None:
     assert "todo.update" in out.getvalue()
 
 
+def test_default_is_everything_but_output() -> None:
+    assert expand(DEFAULT_CHANNELS) == set(ev.EVENT_TYPES) - {ev.CLAUDE_OUTPUT, ev.CLAUDE_SCREEN}
+
+
+@pytest.mark.parametrize(
+    ("argv", "types"),
+    [
+        ([], ["todo.update", "system.error"]),
+        (["--channels", "*"], ["claude.output", "todo.update", "system.error"]),
+        (["--channels", "claude.output", "system.*"], ["claude.output", "system.error"]),
+    ],
+)
+def test_output_is_shown_only_when_asked_for(
+    argv: list[str], types: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scripted() as server:
+        for kind in ("claude.output", "todo.update", "system.error"):
+            server.emit(kind)
+        out = Until("system.error")
+        monkeypatch.setattr(sys, "stdout", out)
+        assert main([str(server.port), "--token", "t", "--since", "0", *argv]) == INTERRUPTED
+    assert [line.split()[2] for line in out.getvalue().splitlines()] == types
+
+
 def test_watch_without_a_server_raises_one_sentence() -> None:
     with scripted() as server:
         pass
@@ -205,6 +232,14 @@ def test_bad_arguments_are_usage_errors(argv: list[str], capsys: pytest.CaptureF
         main(argv)
     assert done.value.code == 2
     assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("port", ["abc", "99999", "-1", "65536", "٣", "8765.0", "9" * 5000, ""])
+def test_what_is_not_a_port_is_said_as_for_the_server(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["--", port])
+    assert done.value.code == 2
+    assert f"{port!r} is not a port number: give one from 0 to 65535" in capsys.readouterr().err
 
 
 def test_no_server_is_exit_code_1_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,8 @@ from support import ROOT, TIMEOUT, wait_until
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
-from claude_mpm.sources.files.watcher import MOVE_GROUPERS, Watcher
+from claude_mpm.sources.files.observer import MOVE_GROUPERS
+from claude_mpm.sources.files.watcher import Watcher
 from claude_mpm.sources.files.work_queue import MAX_NAMES, MAX_WORK
 
 
@@ -138,7 +139,11 @@ def test_both_names_of_a_rename_are_told_and_deleted_ones_too(watcher: Watcher, 
 
 
 def test_watchdog_holds_back_no_half_of_a_rename(watcher: Watcher, tmp_path: Path) -> None:
-    """It would, for half a second and with all events behind it, to pair the halves."""
+    """It would, for half a second and with all events behind it, to pair the halves.
+
+    The delay is a private name of watchdog's: when this fails, a new version has moved it, and every file that is moved
+    out of a watched directory delays what Claude writes after it. Find the new place, or lower the cap in setup.py.
+    """
     seen = Seen()
     watcher.watch(tmp_path, seen)
     seen.until_everything()
@@ -148,6 +153,7 @@ def test_watchdog_holds_back_no_half_of_a_rename(watcher: Watcher, tmp_path: Pat
         if f"watchdog.observers.{module}" in sys.modules
     ]
     assert not any(delays)
+    assert delays or not sys.platform.startswith("linux")
 
 
 def test_a_file_moved_out_of_the_directory_is_told(watcher: Watcher, tmp_path: Path) -> None:
@@ -187,6 +193,7 @@ def test_changes_below_the_directory_are_not_told(watcher: Watcher, tmp_path: Pa
 def test_every_callback_and_posted_call_runs_in_the_file_reader(watcher: Watcher, tmp_path: Path) -> None:
     seen = Seen()
     watcher.watch(tmp_path, seen)
+    assert seen.next() is None  # from here on it is observed
     watcher.post(lambda: seen(None))
     watcher.post_after(0.001, lambda: seen(frozenset({"later"})))
     seen.until("later")
@@ -383,6 +390,36 @@ def test_post_is_refused_when_ten_thousand_calls_wait(watcher: Watcher) -> None:
     assert done == sorted(done)
 
 
+def test_calls_that_were_refused_are_told(watcher: Watcher, errors: list[str]) -> None:
+    go_on = held(watcher)
+    for _ in range(MAX_WORK + 5):
+        watcher.post(lambda: None)
+    go_on.set()
+    wait_until(lambda: errors)
+    assert errors == ["5 calls to the file reader were lost: too many were waiting."]
+
+
+def test_a_call_posted_once_waits_once_and_is_never_refused(watcher: Watcher) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("once")
+
+    go_on = held(watcher)
+    while watcher.post(lambda: None):
+        pass
+    assert all(watcher.post_once(work) for _ in range(3))
+    go_on.set()
+    wait_until(lambda: done)
+    through(watcher)
+    assert done == ["once"]
+    assert watcher.post_once(work), "it may wait again when it has run"
+    through(watcher)
+    assert done == ["once", "once"]
+    watcher.stop()
+    assert watcher.stopping and not watcher.post_once(work)
+
+
 def test_timed_calls_run_in_order_of_their_time(watcher: Watcher) -> None:
     done: queue.Queue[str] = queue.Queue()
     watcher.post_after(0.05, lambda: done.put("second"))
@@ -397,8 +434,8 @@ def test_a_flood_of_names_becomes_look_at_everything(watcher: Watcher, tmp_path:
     go_on = held(watcher)
     for number in range(MAX_NAMES + 10):
         (tmp_path / str(number)).touch()
-    inbox = watcher._inbox
-    wait_until(lambda: inbox._names.get(str(tmp_path), ...) is None)
+    waiting = watcher._queue
+    wait_until(lambda: waiting._names.get(str(tmp_path), ...) is None)
     go_on.set()
     assert seen.next() is None
 

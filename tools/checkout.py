@@ -1,4 +1,4 @@
-"""Lets the tools run straight from a checkout, whichever python3 starts them. Any Python 3 can read this file."""
+"""Lets the tools run straight from a checkout with any python3. This file must parse on every Python 3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ NEEDED = ("simple_websocket", "wsproto", "psutil")
 
 
 def use_checkout() -> None:
-    """Make claude_mpm importable: with this python, else with that of .venv, which then runs the tool instead."""
+    """Make claude_mpm importable. If this Python lacks the libraries, run the tool again with that of .venv.
+
+    Raises:
+        SystemExit: with code 2, when neither has them; stderr says what to do.
+    """
     sys.path.insert(1, str(ROOT))
     if sys.version_info >= (3, 10) and all(importlib.util.find_spec(name) for name in NEEDED):
         return

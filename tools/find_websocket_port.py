@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is a port free for claude-mpm? If not: who has it, and which one is free."""
+"""Tell whether a port is free for claude-mpm and, if not, who holds it and which one is free."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from checkout import use_checkout
 
 EPILOG = """\
-A port is free when nobody listens on it on 127.0.0.1 nor on ::1: a client of `localhost` may try either.
+A port counts as free if nobody listens on it on either 127.0.0.1 or ::1: a client of `localhost` may try both.
 
 examples:
-  find_websocket_port.py                  the usual port
+  find_websocket_port.py                  the default port
   find_websocket_port.py 9000             that port
   claude-mpm --websocket --websocket-port "$(find_websocket_port.py --json | jq .free_port)"
 
@@ -24,7 +24,14 @@ exit code: 0 the port is free; 1 it is in use; 2 usage, or no port nearby is fre
 
 
 def look(port: int) -> dict[str, Any]:
-    """What is so of `port`: `free`, `holder` (None: nobody, or not known), `free_port`. ClaudeMpmError: none to be had."""
+    """Try to bind `port` on loopback, and release it again.
+
+    Returns:
+        `port`; `free`; `holder`: who listens there, None if nobody or unknown; `free_port`: `port`, or the next free one.
+
+    Raises:
+        ClaudeMpmError: no port nearby is free.
+    """
     from claude_mpm.config import Config
     from claude_mpm.errors import PortTaken
     from claude_mpm.server.bind import bind, next_free
@@ -42,36 +49,31 @@ def look(port: int) -> dict[str, Any]:
     return {"port": port, "free": is_free, "holder": holder, "free_port": free_port}
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: a number from 1 to 65535")
-    return int(text)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
+    from claude_mpm.cli.arguments import listening_port
+    from claude_mpm.cli.event_lines import plain
+    from claude_mpm.errors import ClaudeMpmError
+
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("port", nargs="?", type=_port, default=8765, help="default: 8765")
-    parser.add_argument("--json", action="store_true", help="port, free, holder and free_port as a JSON object")
+    parser.add_argument("port", nargs="?", type=listening_port, default=8765, help="default: 8765")
+    parser.add_argument("--json", action="store_true", help="print port, free, holder and free_port as a JSON object")
     chosen = parser.parse_args(argv)
 
-    from claude_mpm.cli.watch import plain
-    from claude_mpm.errors import ClaudeMpmError
-
     try:
-        found = look(chosen.port)
+        result = look(chosen.port)
     except ClaudeMpmError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     if chosen.json:
-        print(json.dumps(found, default=vars))
-    elif found["free"]:
-        print(f"port {found['port']} is free")
+        print(json.dumps(result, default=vars))
+    elif result["free"]:
+        print(f"port {result['port']} is free")
     else:
-        by = f" by {plain(str(found['holder']))}" if found["holder"] else ""
-        print(f"port {found['port']} is in use{by}; port {found['free_port']} is free")
-    return 0 if found["free"] else 1
+        by = f" by {plain(str(result['holder']))}" if result["holder"] else ""
+        print(f"port {result['port']} is in use{by}; port {result['free_port']} is free")
+    return 0 if result["free"] else 1
 
 
 if __name__ == "__main__":

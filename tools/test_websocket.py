@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Follow a claude-mpm: every event as a line, or as JSON. The same as `claude-mpm watch`."""
+"""Print the events of a claude-mpm as lines or as JSON. The same as `claude-mpm watch`."""
 
 from __future__ import annotations
 

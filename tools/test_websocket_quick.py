@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Is a claude-mpm there, and what does it say? Connects, asks once, prints the answer."""
+"""Check that a claude-mpm is running: connect, ask for its status once, and print it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from checkout import use_checkout
 
 EPILOG = """\
 examples:
-  test_websocket_quick.py                 the usual port, or the first that runs
+  test_websocket_quick.py                 the default port, or that of the first running instance
   test_websocket_quick.py 8766            that port
-  test_websocket_quick.py --json | jq .   the whole answer to get_status
+  test_websocket_quick.py --json | jq .   the complete reply to get_status
 
-exit code: 0 it answered; 1 it did not, stderr says why; 2 usage
+exit code: 0 it answered; 1 it did not, and stderr says why; 2 usage; 130 Ctrl-C
 """
 
 
 def readable(status: dict[str, Any], where: str, seconds: float) -> str:
-    """The answer to get_status for people. What is unknown is left out."""
-    from claude_mpm.cli.watch import plain
+    """Return the data of a `system.status` as lines for people. Unknown values are left out."""
+    from claude_mpm.cli.event_lines import plain
 
     info, todos = status.get("instance_info") or {}, (status.get("todos") or {}).get("stats") or {}
     agents, waiting = (status.get("agents") or {}).get("active_agents") or [], status.get("waiting_for") or {}
@@ -49,20 +49,25 @@ def readable(status: dict[str, Any], where: str, seconds: float) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    from claude_mpm.cli.arguments import port_number
+    from claude_mpm.cli.watch import running_port
+    from claude_mpm.client import Client
+    from claude_mpm.errors import ClaudeMpmError
+
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("port", nargs="?", type=int, help="default: 8765, or the first that runs")
+    parser.add_argument(
+        "port", nargs="?", type=port_number, help="default: 8765, or that of the first running instance"
+    )
     parser.add_argument("--host", default="localhost", help="default: localhost")
     parser.add_argument(
-        "--token", default=os.environ.get("CLAUDE_MPM_WEBSOCKET_TOKEN"), help="not needed for an instance of your own"
+        "--token",
+        default=os.environ.get("CLAUDE_MPM_WEBSOCKET_TOKEN"),
+        help="default: $CLAUDE_MPM_WEBSOCKET_TOKEN, or what an instance of your own has written for you",
     )
-    parser.add_argument("--json", action="store_true", help="the answer as JSON")
+    parser.add_argument("--json", action="store_true", help="print the reply as JSON")
     chosen = parser.parse_args(argv)
-
-    from claude_mpm.cli.watch import running_port
-    from claude_mpm.client.client import Client
-    from claude_mpm.errors import ClaudeMpmError
 
     started = time.monotonic()
     try:

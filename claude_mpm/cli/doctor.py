@@ -6,16 +6,34 @@ import importlib.util
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from claude_mpm.cli.options import command_parser
 from claude_mpm.errors import ClaudeMpmError
-from claude_mpm.launch.command import Command, build
+from claude_mpm.launch.command import SETTINGS_SINCE, Command, build
 
 VERSION_TIME = 15.0  # seconds; a node-based claude needs one, on a cold disk several
 INOTIFY = Path("/proc/sys/fs/inotify")
 Version = tuple[int, ...]
+
+
+def run(args: Sequence[str]) -> int:
+    parser = command_parser(
+        "doctor",
+        "Say what can be seen of a given claude, and what to do about the rest.",
+        "exit code: 0 when Claude and its transcript can be followed, 1 when not, 2 usage",
+    )
+    parser.add_argument("--claude", default=os.environ.get("CLAUDE_MPM_CLAUDE") or "claude", metavar="PATH")
+    chosen = parser.parse_args(args)
+    findings = examine(chosen.claude, os.environ)
+    for finding in findings:
+        print(f"{'ok     ' if finding.ok else 'missing'}  {finding.name:16}  {finding.says}")
+        if finding.hint and not finding.ok:
+            print(f"{'':27}{finding.hint}")
+    needed = {finding.name: finding.ok for finding in findings}
+    return 0 if needed["claude"] and needed.get("config directory", True) else 1
 
 
 @dataclass(frozen=True)
@@ -66,11 +84,14 @@ def version_of(command: Command) -> tuple[Version | None, str]:
 
 def sources(version: Version, environ: Mapping[str, str]) -> list[Finding]:
     """What a version records (docs/claude-code.md has the table). Pure."""
-    session_file = version >= (2, 1)
+    session_file, hooks = version >= (2, 1), version >= SETTINGS_SINCE
     todo_tools = environ.get("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1") not in ("0", "false")
     return [
         Finding("transcript", True, "messages, tools, usage, agents" + ("" if version >= (2,) else "; an agent's own lines come at its end")),
-        Finding("hooks", True, "permission dialogs, session changes, agents' ends"),
+        Finding(
+            "hooks", hooks, "permission dialogs, session changes, agents' ends" if hooks else "this version does not know --settings",
+            None if hooks else "update claude to see permission dialogs",
+        ),
         Finding(
             "session file", session_file, "idle, busy, waiting at any moment" if session_file else "not written by this version",
             None if session_file else "an interrupt by Esc is seen from the transcript; update claude for more",

@@ -1,4 +1,4 @@
-"""The client side: connect to a claude-mpm, ask it, follow its events. Used by `watch`, the tools, and scripts."""
+"""The client side of the protocol, for `watch`, the tools, and scripts: connect, send commands, follow events."""
 
 from __future__ import annotations
 
@@ -9,49 +9,57 @@ from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-from claude_mpm.client.connection import Frame, Link, ServerAway
+from claude_mpm.client.connection import Connection
+from claude_mpm.client.frame_queue import Frame
 from claude_mpm.config import DEFAULT_PORT, Config
-from claude_mpm.errors import ConnectionFailed, ProtocolError
+from claude_mpm.errors import ConnectionFailed, ProtocolError, ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.system import json_text
 
-TIMEOUT = 5.0  # seconds for each of: connecting, the greeting, one reply
-RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to reconnect: doubled each time, capped
-CONNECTED, LOST = "client.connected", "client.lost"  # follow()'s own frames
+TIMEOUT = 5.0  # seconds, for each of: connecting, the greeting, one reply
+RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to reconnect: doubled each time, up to the second
+CONNECTED, LOST = "client.connected", "client.lost"  # types of the frames that follow() adds
+LEAVING_CODES = (1001, 1012, 1013)  # close codes of a server that may be back: going away, restarting, overloaded
 
 
 class Client:
     """A connection to the claude-mpm on `port`.
 
-    Requests may come from any thread; one thread at a time reads events. Nothing is connected until connect()
-    (or `with`); close() ends everything, from any thread, at once for whoever is reading.
+    Commands may be sent from any thread; one thread at a time may read events. Nothing is connected until connect(),
+    follow(), or `with`. close() ends everything, from any thread, and wakes whoever is reading.
 
     Args:
-        token: None for the one the running instance wrote for its own user, if any.
-        timeout: seconds for connecting and for each reply.
+        token: None to use the one that the running instance has written for its own user, if there is one.
+        timeout: seconds, for each of: connecting, the greeting, one reply.
+
+    Attributes:
+        greeting: the data of the `system.status` that the server sent on connect; {} before.
+        instance_id: of the run that is connected; None before. A restarted claude-mpm has another one.
+        close_code, close_reason: what the server's close frame said when the last connection ended; None if it sent none.
     """
 
     def __init__(
         self, port: int = DEFAULT_PORT, host: str = "localhost", token: str | None = None, *, timeout: float = TIMEOUT
     ) -> None:
         self.port, self.host = port, host
-        self.greeting: Frame = {}  # data of the system.status the server sent on connect
+        self.greeting: Frame = {}
         self.instance_id: str | None = None
-        self.close_code: int | None = None  # why the last connection ended, as the server said
+        self.close_code: int | None = None
         self.close_reason: str | None = None
         self._token, self._timeout = token, timeout
         self._numbers = itertools.count(1)
-        self._link_lock = threading.Lock()
-        self._link: Link | None = None
+        self._connection_lock = threading.Lock()
+        self._connection: Connection | None = None
         self._closing = threading.Event()
 
     # --- connecting ---
 
     def connect(self) -> Client:
-        """Connect and wait for the greeting. Blocks for at most twice the time limit.
+        """Connect, replacing any earlier connection, and wait for the greeting. Blocks for at most 2 × `timeout`.
 
         Raises:
-            ConnectionFailed: one sentence: nobody listens, refused and why, or not a claude-mpm.
+            ServerUnavailable: nobody listens, the server is too busy, or it does not answer in time.
+            ConnectionFailed: refused, with the server's reason; or what listens is not a claude-mpm.
         """
         self.close()
         self._closing.clear()
@@ -59,38 +67,46 @@ class Client:
         return self
 
     def _open(self) -> None:
-        link = Link(self.host, self.port, self._token or _registered_token(self.host, self.port), self._timeout)
-        try:
-            greeting = link.inbox.get(self._timeout)
-        except EOFError:
-            greeting = None
-        if greeting is None or greeting["type"] != ev.SYSTEM_STATUS or "instance_id" not in greeting:
-            link.end()
-            code, reason = link.code_and_reason()
-            if code in (1001, 1012, 1013):  # going away, restarting, try again later
-                raise ServerAway(f"{self.host}:{self.port} closed at once: {reason or code}")
-            raise ConnectionFailed(f"{self.host}:{self.port} is a WebSocket server, but not a claude-mpm")
-        with self._link_lock:
+        token = self._token or _registered_token(self.host, self.port)
+        connection = Connection(self.host, self.port, token)
+        connection.open(self._timeout)
+        greeting = self._greeting(connection)
+        with self._connection_lock:
             if not self._closing.is_set():
-                self.greeting, self.instance_id, self._link = greeting["data"], str(greeting["instance_id"]), link
+                self.greeting, self.instance_id = greeting["data"], str(greeting["instance_id"])
+                self._connection = connection
                 return
-        link.end()
+        connection.close()
         raise ConnectionFailed("closed while connecting")
 
+    def _greeting(self, connection: Connection) -> Frame:
+        """The first frame of the server; closes the connection and raises when it is not a claude-mpm's."""
+        try:
+            frame = connection.frames.get(self._timeout)
+        except EOFError:
+            frame = None
+        if frame is not None and frame["type"] == ev.SYSTEM_STATUS and "instance_id" in frame:
+            return frame
+        connection.close()
+        code, reason = connection.close_code, connection.close_reason
+        if code in LEAVING_CODES:
+            raise ServerUnavailable(f"{self.host}:{self.port} closed the connection at once: {reason or code}")
+        raise ConnectionFailed(f"{self.host}:{self.port} is a WebSocket server, but not a claude-mpm")
+
     def close(self) -> None:
-        """Say goodbye and free everything; whoever is reading stops at once. Any thread, any number of times."""
+        """Say goodbye and free everything. Blocks for a second at most. Any thread, any number of times."""
         self._closing.set()
         self._drop()
 
-    def _drop(self, only: Link | None = None) -> None:
-        """End the connection; with `only`, unless it is another one by now."""
-        with self._link_lock:
-            link = self._link
-            if link is None or only not in (None, link):
+    def _drop(self, only: Connection | None = None) -> None:
+        """End the connection; given `only`, do so only if that is still the current one."""
+        with self._connection_lock:
+            connection = self._connection
+            if connection is None or only not in (None, connection):
                 return
-            self._link = None
-        link.end()
-        self.close_code, self.close_reason = link.code_and_reason()
+            self._connection = None
+        connection.close()
+        self.close_code, self.close_reason = connection.close_code, connection.close_reason
 
     def __enter__(self) -> Client:
         return self.connect()
@@ -100,45 +116,53 @@ class Client:
     ) -> None:
         self.close()
 
-    # --- asking ---
+    # --- commands ---
 
     def request(self, command: str, **params: Any) -> Frame:
-        """Send a command and return its reply frame. Parameters that are None are left out.
+        """Send a command and return the whole reply frame. Parameters that are None are left out. Any thread.
+
+        Blocks for at most `timeout` seconds, plus the time the server takes to read the command.
 
         Raises:
-            ProtocolError: the server's answer was an error; `code` and text are the server's.
-            ConnectionFailed: not connected, lost, or no reply in time.
+            ProtocolError: the server answered with an error; `code` and text are the server's.
+            ServerUnavailable: not connected, the connection was lost, or no reply came in time.
         """
-        link = self._linked()
+        connection = self._connected()
         request_id = f"c{next(self._numbers)}"
         message = {"command": command, "request_id": request_id}
         message |= {name: value for name, value in params.items() if value is not None}
-        link.inbox.expect(request_id)
+        connection.frames.expect(request_id)
         try:
-            link.say(json_text.dumps(message).decode())
-            reply = link.inbox.reply(request_id, self._timeout)
+            connection.send(json_text.dumps(message).decode())
+            reply = connection.frames.reply(request_id, self._timeout)
         except EOFError:
-            raise ServerAway(f"the connection ended before {command} was answered") from None
+            raise ServerUnavailable(f"the connection ended before {command} was answered") from None
         finally:
-            link.inbox.forget(request_id)
+            connection.frames.forget(request_id)
         if reply is None:
-            raise ServerAway(f"no answer to {command} in {self._timeout:g} s")
+            raise ServerUnavailable(f"no answer to {command} in {self._timeout:g} s")
         if reply["type"] == "error":
             raise ProtocolError(str(reply["data"].get("code")), str(reply["data"].get("message")))
         return reply
 
     def subscribe(self, channels: Sequence[str] = ("*",), since: int | None = None) -> Frame:
-        """Ask for events: `channels` are patterns, `since` the seq to resume after (0: all that is kept).
+        """Ask for events; they come from next_event() and iteration. Blocks and raises as request().
 
-        Returns the reply's data: all `channels` now subscribed and the server's `seq`.
+        Args:
+            channels: patterns of event types: `*`, `agent.*`, `todo.update`. They are added to those subscribed before.
+            since: the seq to resume after; 0 for everything the server still has; None for new events only.
+
+        Returns:
+            `channels`: all patterns now subscribed; `seq`: that of the server's newest event.
         """
         return _data(self.request("subscribe", channels=list(channels), since=since))
 
     def unsubscribe(self, channels: Sequence[str]) -> Frame:
+        """Remove patterns. Returns `channels`: those that remain. Blocks and raises as request()."""
         return _data(self.request("unsubscribe", channels=list(channels)))
 
     def get_status(self) -> Frame:
-        """What is so now: the data of `system.status`."""
+        """Return the present state: the data of a `system.status`. Blocks and raises as request()."""
         return _data(self.request("get_status"))
 
     def get_history(
@@ -148,39 +172,50 @@ class Client:
         since: int | None = None,
         before: int | None = None,
     ) -> Frame:
-        """Kept events with since < seq < before, the newest `limit`, oldest first: `events`, `oldest_seq`, `more`."""
+        """Return stored events with since < seq < before, the newest ones if there are too many. As request().
+
+        A reply is bounded: by `limit` events, and by the server at 4 MiB of them. When `more` is true, ask again with
+        `before` set to the seq of the first event received.
+
+        Args:
+            event_types: patterns as for subscribe(); None for all.
+
+        Returns:
+            `events`: whole event frames, oldest first; `oldest_seq`: that of the oldest event the server still has;
+            `more`: whether older events of the range were left out.
+        """
         types = None if event_types is None else list(event_types)
         return _data(self.request("get_history", event_types=types, limit=limit, since=since, before=before))
 
     def get_instances(self) -> list[Frame]:
-        """Every live claude-mpm of the server's user on that machine."""
+        """Return what is known of every running claude-mpm of the server's user on its machine. As request()."""
         return list(_data(self.request("get_instances")).get("instances", []))
 
     def ping(self) -> float:
-        """Seconds there and back."""
+        """Return the round-trip time of a command in seconds. Blocks and raises as request()."""
         started = time.monotonic()
         self.request("ping")
         return time.monotonic() - started
 
-    # --- listening ---
+    # --- events ---
 
     def next_event(self, timeout: float | None = None) -> Frame | None:
-        """The next frame that answers no request, None when `timeout` seconds passed without one. Blocks.
+        """Return the next frame that is not a reply, or None after `timeout` seconds (None: wait for ever).
 
         Raises:
             EOFError: the connection has ended and everything was read.
-            ConnectionFailed: not connected.
+            ServerUnavailable: not connected.
         """
-        return self._linked().inbox.get(timeout)
+        return self._connected().frames.get(timeout)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames until the connection ends, whoever ended it."""
-        link = self._link
-        while link is not None:
+        """Yield frames until the connection ends, whichever side ends it."""
+        connection = self._connection
+        while connection is not None:
             try:
-                frame = link.inbox.get(None)
+                frame = connection.frames.get(None)
             except EOFError:
-                self._drop(link)
+                self._drop(connection)
                 return
             if frame is not None:
                 yield frame
@@ -188,29 +223,34 @@ class Client:
     def follow(
         self, channels: Sequence[str] = ("*",), since: int | None = None, instance_id: str | None = None
     ) -> Iterator[Frame]:
-        """Events for ever: reconnects with growing pauses (at most 5 s) and resumes where it was, until close().
+        """Yield events until close(), reconnecting whenever the connection is lost.
 
-        Each connection starts with a frame `client.connected` (data: `instance_id`, `new_instance`, `status`) and ends
-        with `client.lost` (data: `code`, `reason`). No event comes twice; what the server no longer has it tells as
-        `system.gap`; a new instance is read from its beginning. `since` counts only for `instance_id`, if that is given.
+        Pauses between attempts grow from 0.25 to 5 seconds. Each connection begins with a frame `client.connected`
+        (data: `instance_id`, `new_instance`, `status`) and ends with `client.lost` (data: `code`, `reason`). No event
+        comes twice. Events that the server no longer has are reported by its `system.gap`. After a restart the new
+        instance is read from its beginning.
+
+        Args:
+            channels, since: as for subscribe().
+            instance_id: the instance that `since` belongs to, if known; another one is read from its beginning.
 
         Raises:
             ConnectionFailed: the first attempt failed, or a later one was refused for good.
-            ProtocolError: the server does not take `channels` or `since`.
+            ProtocolError: the server does not accept `channels` or `since`.
         """
-        if self._link is None:
+        if self._connection is None:
             self.connect()
         pause = RETRY_FIRST
         while True:
             try:
-                if self._link is None:
+                if self._connection is None:
                     self._open()
                 is_new = instance_id not in (None, self.instance_id)
                 since, instance_id = 0 if is_new else since, self.instance_id
                 seq = int(self.subscribe(channels, since)["seq"])
             except ConnectionFailed as error:
                 self._drop()
-                if not self._closing.is_set() and not isinstance(error, ServerAway):
+                if not self._closing.is_set() and not isinstance(error, ServerUnavailable):
                     raise
                 if self._closing.wait(pause):
                     return
@@ -218,7 +258,7 @@ class Client:
                 continue
             pause = RETRY_FIRST
             since = seq if since is None else since
-            yield _own(CONNECTED, instance_id=instance_id, new_instance=is_new, status=self.greeting)
+            yield _own_frame(CONNECTED, instance_id=instance_id, new_instance=is_new, status=self.greeting)
             for frame in self:
                 number = frame.get("seq")
                 if isinstance(number, int):
@@ -228,13 +268,13 @@ class Client:
                 yield frame
             if self._closing.is_set():
                 return
-            yield _own(LOST, code=self.close_code, reason=self.close_reason)
+            yield _own_frame(LOST, code=self.close_code, reason=self.close_reason)
 
-    def _linked(self) -> Link:
-        link = self._link
-        if link is None:
-            raise ServerAway("not connected")
-        return link
+    def _connected(self) -> Connection:
+        connection = self._connection
+        if connection is None:
+            raise ServerUnavailable("not connected")
+        return connection
 
 
 def _data(reply: Frame) -> Frame:
@@ -242,14 +282,14 @@ def _data(reply: Frame) -> Frame:
     return data
 
 
-def _own(kind: str, **data: Any) -> Frame:
+def _own_frame(kind: str, **data: Any) -> Frame:
     return {"type": kind, "timestamp": ev.rfc3339(time.time()), "data": data}
 
 
 def _registered_token(host: str, port: int) -> str | None:
-    """The token the instance on `port` wrote for its own user. It goes to nobody but this machine."""
+    """The token that the instance on `port` has written for its own user. It is sent to this machine only."""
     if host not in ("localhost", "127.0.0.1", "::1"):
         return None
-    from claude_mpm.system.instances import token_for  # psutil is behind it: not for who brings a token
+    from claude_mpm.system.instances import token_for  # loads psutil, which whoever brings a token does not need
 
     return token_for(port, Config().state_dir)

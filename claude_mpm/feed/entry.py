@@ -1,60 +1,44 @@
-"""An event with its number, and what a reader of the log is handed."""
+"""What the log stores and what it hands to its readers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from claude_mpm.feed.event import Event
 from claude_mpm.system import json_text
 
 
-@dataclass(slots=True)
-class Entry:
-    """An event in the log. Shared by all followers and never changed, but for the cache."""
+class Entry(NamedTuple):
+    """One event in the log. Immutable, and shared by every reader."""
 
     seq: int
-    event: Event
-    timestamp: str
-    instance_id: str
-    session_id: str | None
-    frame: bytes | None = None  # the server's: the WebSocket frame, made on first need (racing threads make the same)
+    type: str
+    json: bytes  # the whole message of docs/protocol.md, UTF-8, ready to be sent, written or joined
 
     def message(self) -> dict[str, Any]:
-        """The event as the protocol shows it."""
-        message: dict[str, Any] = {
-            "type": self.event.type,
-            "timestamp": self.timestamp,
-            "seq": self.seq,
-            "instance_id": self.instance_id,
-        }
-        if self.session_id is not None:
-            message["session_id"] = self.session_id
-        message["source"] = self.event.source
-        message["data"] = self.event.data
-        return message
-
-    def json(self) -> bytes:
-        """UTF-8 JSON of message(). Made anew each time: only the frame is kept, or memory would hold everything thrice."""
-        return json_text.dumps(self.message())
+        """Decode the message. Costs as much as parsing its JSON; for readers that need a value from it."""
+        decoded: dict[str, Any] = json_text.loads(self.json)
+        return decoded
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """What a follower was to get and cannot any more."""
+    """Events that a reader should have received and that the log no longer holds."""
 
-    from_seq: int
-    to_seq: int
-    counts: dict[str, int]
+    from_seq: int  # of the first one
+    to_seq: int  # of the last one
+    counts: dict[str, int]  # per event type
 
     def __or__(self, other: Gap) -> Gap:
-        """Both as one."""
-        kinds = self.counts.keys() | other.counts.keys()
-        counts = {kind: self.counts.get(kind, 0) + other.counts.get(kind, 0) for kind in sorted(kinds)}
+        """Combine two gaps into one that covers both."""
+        types = self.counts.keys() | other.counts.keys()
+        counts = {kind: self.counts.get(kind, 0) + other.counts.get(kind, 0) for kind in sorted(types)}
         return Gap(min(self.from_seq, other.from_seq), max(self.to_seq, other.to_seq), counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
+    """The next entries for a reader, and what was lost before them."""
+
     entries: list[Entry]
     gap: Gap | None

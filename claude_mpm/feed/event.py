@@ -1,8 +1,10 @@
-"""The one vocabulary: what an event is, and a constructor for every kind.
+"""What an event is, and one constructor per event type.
 
-Parsers and watchers make events only through these functions, so the shapes promised in
-docs/protocol.md and docs/asyncapi.yaml live in one place. An event has no number yet: the log
-numbers and stamps it (see log.py).
+Events are made only by these functions, so this module is the one place that has to agree with docs/protocol.md and
+docs/asyncapi.yaml. The size of an event is bounded here, by the limits of feed/cutting.py, and `truncated` says that something was
+cut. An event has no seq yet; the log assigns it.
+
+Everything here is pure and may be called from any thread.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
+from claude_mpm.feed.cutting import cut, cut_value, fitting
+
 Source = Literal[
     "process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"
 ]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 
-MAX_TEXT = 16 * 1024  # characters of one text or tool value kept in an event; more is cut, `truncated` says so
+MAX_TASK = 1_000  # characters of a delegation's task, which Claude is asked to say in 3 to 5 words
 
 SESSION_START = "session.start"
 SESSION_END = "session.end"
@@ -43,11 +47,33 @@ EVENT_TYPES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened, before it has a number.
+class Origin:
+    """Who saw something, when it happened, and in which session.
 
-    `time` is seconds since the epoch when it happened, None for "when it is appended".
-    `session_id` is Claude's own session id when the source knows it, None for the current one.
+    Attributes:
+        source: who saw it.
+        at: when it happened, seconds since the epoch; None means when the event is appended to the log.
+        session_id: Claude's session; None means the current one.
+    """
+
+    source: Source
+    at: float | None = None
+    session_id: str | None = None
+
+    @property
+    def moment(self) -> float:
+        """`at`, for code that only handles origins with a time, as the tracker does."""
+        assert self.at is not None
+        return self.at
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, before the log has given it a seq.
+
+    Attributes:
+        time: when it happened, seconds since the epoch; None means when it is appended.
+        session_id: Claude's own session id; None means the current session.
     """
 
     type: str
@@ -58,44 +84,21 @@ class Event:
 
 
 def rfc3339(seconds: float) -> str:
-    """UTC with milliseconds and `Z`, as every `timestamp` of the protocol."""
+    """Format seconds since the epoch as every `timestamp` of the protocol: UTC, milliseconds, `Z` (RFC 3339).
+
+    Raises:
+        ValueError, OverflowError, OSError: outside the years 1 to 9999.
+    """
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _some(**values: Any) -> dict[str, Any]:
-    """The values that are not None: absent means unknown in the protocol, null is a statement."""
+def _event(kind: str, data: Data, origin: Origin) -> Event:
+    return Event(kind, data, origin.source, origin.at, origin.session_id)
+
+
+def _known(**values: Any) -> dict[str, Any]:
+    """The values that are not None: in the protocol an absent field is unknown, while null is a statement."""
     return {key: value for key, value in values.items() if value is not None}
-
-
-def cut(text: str, limit: int = MAX_TEXT) -> tuple[str, bool]:
-    """`text` no longer than `limit` characters, and whether anything was cut."""
-    return (text, False) if len(text) <= limit else (text[:limit], True)
-
-
-def cut_value(value: Any, limit: int = MAX_TEXT) -> tuple[Any, bool]:
-    """A JSON value whose strings share a budget of `limit` characters, and whether anything was cut."""
-    left = limit
-    was_cut = False
-
-    def walk(item: Any, depth: int) -> Any:
-        nonlocal left, was_cut
-        if isinstance(item, str):
-            kept, over = cut(item, max(left, 0))
-            left -= len(kept)
-            was_cut |= over
-            return kept
-        if isinstance(item, (dict, list)) and (depth > 20 or left <= 0):
-            was_cut = True
-            return None
-        left -= 1
-        if isinstance(item, dict):
-            return {cut(str(key), 200)[0]: walk(inner, depth + 1) for key, inner in list(item.items())[:500]}
-        if isinstance(item, list):
-            was_cut |= len(item) > 500
-            return [walk(inner, depth + 1) for inner in item[:500]]
-        return item
-
-    return walk(value, 0), was_cut
 
 
 # --- session and process ---------------------------------------------------------------------------
@@ -110,6 +113,14 @@ def session_start(
     reason: Literal["startup", "clear", "resume", "compact", "attach"] = "startup",
     source: Source = "process",
 ) -> Event:
+    """Claude is about to be launched, or has begun another session in the same process.
+
+    Args:
+        session_id: Claude's own; None when Claude has not said it yet.
+        instance_info: as in the greeting; `port`, `host` and `working_dir` at least.
+        launch_method: `exec` or `subprocess`.
+        start_time: seconds since the epoch; also the event's time.
+    """
     data = {
         "session_id": session_id,
         "websocket_port": instance_info["port"],
@@ -131,6 +142,13 @@ def session_end(
     reason: str,
     source: Source = "process",
 ) -> Event:
+    """A session is over.
+
+    Args:
+        end_time: seconds since the epoch; also the event's time.
+        exit_code, signal: how the process ended; both None when it goes on (`/clear`) or its end was not seen.
+        reason: `exit`, `signal`, `clear`, `resume`, … or a sentence.
+    """
     data = {
         "session_id": session_id,
         "end_time": rfc3339(end_time),
@@ -145,27 +163,34 @@ def session_end(
 def claude_status(
     status: Literal["starting", "running", "stopped", "error"],
     *,
-    source: Source,
+    origin: Origin,
     pid: int | None = None,
     message: str | None = None,
     activity: Literal["working", "idle", "waiting"] | None = None,
     waiting_for: Data | None = None,
     exit_code: int | None = None,
     signal: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
 ) -> Event:
-    """`waiting_for`: {`kind`: `permission`|`question`|`input`, `tool`?, `input`?, `message`?}."""
-    data = {"status": status} | _some(
+    """What Claude's process and Claude itself are doing.
+
+    Args:
+        pid: Claude's process.
+        message: one sentence about the process.
+        activity: what Claude is doing while the process runs.
+        waiting_for: {`kind`: `permission`, `question` or `input`, `tool`?, `input`?, `message`?}; with `tool` and
+            `input`, the call that waits for the user's answer.
+        exit_code, signal: how the process ended.
+    """
+    data = {"status": status} | _known(
         pid=pid, message=message, activity=activity, waiting_for=waiting_for, exit_code=exit_code, signal=signal
     )
-    return Event(CLAUDE_STATUS, data, source, time, session_id)
+    return _event(CLAUDE_STATUS, data, origin)
 
 
 def claude_output(
     content: str, offset: int, stream: Literal["stdout", "stderr"] = "stdout", source: Source = "pty"
 ) -> Event:
-    """`offset` is the number of bytes of this stream before `content`."""
+    """A piece of Claude's output, escape sequences included. `offset`: bytes of this stream before `content`."""
     return Event(CLAUDE_OUTPUT, {"content": content, "stream": stream, "offset": offset}, source)
 
 
@@ -176,35 +201,34 @@ def claude_message(
     role: Literal["user", "assistant", "system"],
     text: str,
     *,
-    source: Source,
+    origin: Origin,
     model: str | None = None,
     agent_id: str | None = None,
     message_id: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
 ) -> Event:
-    kept, was_cut = cut(text)
-    data = {"role": role, "text": kept} | _some(
+    """A text of the user's, of Claude's, or (`system`) one that Claude Code puts in the place of an answer.
+
+    Args:
+        model: the model that wrote it.
+        agent_id: the subagent it belongs to; None in the main conversation.
+        message_id: the model API's id; the texts of one answer share it.
+    """
+    short, was_cut = cut(text)
+    data = {"role": role, "text": short} | _known(
         model=model, agent_id=agent_id, message_id=message_id, truncated=was_cut or None
     )
-    return Event(CLAUDE_MESSAGE, data, source, time, session_id)
+    return _event(CLAUDE_MESSAGE, data, origin)
 
 
 def tool_start(
-    tool_use_id: str | None,
-    tool: str,
-    tool_input: Any,
-    *,
-    source: Source,
-    agent_id: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
+    tool_use_id: str | None, tool: str, tool_input: Any, *, origin: Origin, agent_id: str | None = None
 ) -> Event:
-    kept, was_cut = cut_value(tool_input)
-    data = {"tool_use_id": tool_use_id, "tool": tool, "input": kept} | _some(
+    """A tool call has started. `tool_input`: any JSON value, cut as cut_value() does."""
+    short, was_cut = cut_value(tool_input)
+    data = {"tool_use_id": tool_use_id, "tool": tool, "input": short} | _known(
         agent_id=agent_id, truncated=was_cut or None
     )
-    return Event(TOOL_START, data, source, time, session_id)
+    return _event(TOOL_START, data, origin)
 
 
 def tool_end(
@@ -212,18 +236,17 @@ def tool_end(
     tool: str,
     ok: bool,
     *,
-    source: Source,
+    origin: Origin,
     duration_ms: int | None = None,
     summary: str | None = None,
     agent_id: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
 ) -> Event:
-    kept, was_cut = cut(summary) if summary is not None else (None, False)
-    data = {"tool_use_id": tool_use_id, "tool": tool, "ok": ok} | _some(
-        duration_ms=duration_ms, summary=kept, agent_id=agent_id, truncated=was_cut or None
+    """A tool call has ended. `summary`: the text of its result, or the reason why it failed."""
+    short, was_cut = cut(summary) if summary is not None else (None, False)
+    data = {"tool_use_id": tool_use_id, "tool": tool, "ok": ok} | _known(
+        duration_ms=duration_ms, summary=short, agent_id=agent_id, truncated=was_cut or None
     )
-    return Event(TOOL_END, data, source, time, session_id)
+    return _event(TOOL_END, data, origin)
 
 
 def agent_delegation(
@@ -231,7 +254,7 @@ def agent_delegation(
     task: str,
     status: Literal["started", "completed", "failed"],
     *,
-    source: Source,
+    origin: Origin,
     agent_id: str | None = None,
     tool_use_id: str | None = None,
     parent_agent_id: str | None = None,
@@ -240,11 +263,22 @@ def agent_delegation(
     tokens: int | None = None,
     tool_uses: int | None = None,
     reason: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
 ) -> Event:
-    """`reason` says why a delegation failed (`interrupted`, `session_cleared`, `process_ended`, or Claude's own text)."""
-    data = {"agent": agent, "task": cut(task)[0], "status": status} | _some(
+    """A subagent was given a task, or has ended.
+
+    Args:
+        agent: the type of agent, such as `general-purpose`.
+        task: what it is asked to do, in few words; the event has at most MAX_TASK characters of it.
+        agent_id: Claude's id of the agent, once known.
+        tool_use_id: the tool call that started it.
+        parent_agent_id: the agent that made this call; None for the main conversation.
+        background: whether Claude goes on meanwhile; None until Claude says so.
+        tokens: as Claude counts them at the agent's end: the size of its last request and answer, no sum over all.
+        tool_uses: how many tool calls it made.
+        reason: why it failed: `interrupted`, `session_cleared`, `process_ended`, or Claude's own words.
+    """
+    short, was_cut = cut(task, MAX_TASK)
+    data = {"agent": agent, "task": short, "status": status} | _known(
         agent_id=agent_id,
         tool_use_id=tool_use_id,
         parent_agent_id=parent_agent_id,
@@ -253,79 +287,87 @@ def agent_delegation(
         tokens=tokens,
         tool_uses=tool_uses,
         reason=reason,
+        truncated=was_cut or None,
     )
-    return Event(AGENT_DELEGATION, data, source, time, session_id)
+    return _event(AGENT_DELEGATION, data, origin)
 
 
-def agent_status(
-    active_agents: Sequence[Data],
-    agent_stats: Mapping[str, Data],
-    *,
-    source: Source,
-    time: float | None = None,
-    session_id: str | None = None,
-) -> Event:
-    """`active_agents`: [{`agent_id`, `agent`, `task`, `since`}]; `agent_stats`: {agent: {`tasks`, `failed`, `avg_duration_ms`}}."""
+def agent_status(active_agents: Sequence[Data], agent_stats: Mapping[str, Data], *, origin: Origin) -> Event:
+    """The agents at work, and how each type of agent has done so far.
+
+    Args:
+        active_agents: [{`agent_id`, `tool_use_id`, `agent`, `task`, `since`, `background`?, `totals`?}], the oldest
+            first. What exceeds MAX_LIST bytes is left out at the end, and `truncated` says so.
+        agent_stats: {type of agent: {`tasks`, `completed`, `failed`, `avg_duration_ms`, `totals`?}}. The caller limits
+            the number of types.
+
+    `totals` are the tokens of all answers so far: {`input`, `output`, `cache_read`, `cache_creation`}.
+    """
+    fitted, left_out = fitting(active_agents)
     data = {
-        "active_agents": [dict(a) for a in active_agents],
-        "agent_stats": {k: dict(v) for k, v in agent_stats.items()},
+        "active_agents": [dict(agent) for agent in fitted],
+        "agent_stats": {name: dict(stats) for name, stats in agent_stats.items()},
     }
-    return Event(AGENT_STATUS, data, source, time, session_id)
+    return _event(AGENT_STATUS, data | _known(truncated=left_out or None), origin)
 
 
-def todo_update(
-    todos: Sequence[Data],
-    *,
-    source: Source,
-    agent_id: str | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
-) -> Event:
-    """`todos`: the whole list, [{`id`, `content`, `status`, `active_form`?, …}]."""
+def todo_update(todos: Sequence[Data], *, origin: Origin, agent_id: str | None = None) -> Event:
+    """The whole todo list of the session, or of the subagent `agent_id`.
+
+    Args:
+        todos: [{`id`, `content`, `status`, `active_form`?, `owner`?, `description`?, `truncated`?, …}]. What exceeds
+            MAX_LIST bytes is left out at the end. The event's `truncated` says that todos or parts of them are missing;
+            `stats` counts all of them.
+    """
     by_status = [todo.get("status") for todo in todos]
-    stats = {"total": len(todos)} | {s: by_status.count(s) for s in ("completed", "in_progress", "pending")}
-    data = {"todos": [dict(t) for t in todos], "stats": stats, "session_id": session_id} | _some(agent_id=agent_id)
-    return Event(TODO_UPDATE, data, source, time, session_id)
+    stats = {"total": len(todos)} | {name: by_status.count(name) for name in ("completed", "in_progress", "pending")}
+    fitted, left_out = fitting(todos)
+    truncated = left_out or any("truncated" in todo for todo in fitted)
+    data = {"todos": [dict(todo) for todo in fitted], "stats": stats, "session_id": origin.session_id}
+    return _event(TODO_UPDATE, data | _known(agent_id=agent_id, truncated=truncated or None), origin)
 
 
 def claude_usage(
     *,
-    source: Source,
+    origin: Origin,
     model: str | None,
     tokens: Data,
     totals: Data,
     agent_id: str | None = None,
-    agents: Mapping[str, Data] | None = None,
     context_percent: float | None = None,
     cost_usd: float | None = None,
     cost_is_estimate: bool | None = None,
-    time: float | None = None,
-    session_id: str | None = None,
 ) -> Event:
-    """One billed model answer.
+    """One model answer that was billed, or a cost that Claude reported.
 
-    `tokens` (this answer) and `totals` (the session): {`input`, `output`, `cache_read`, `cache_creation`}.
-    `agents`: totals per agent id.
+    Args:
+        tokens: of this answer: {`input`, `output`, `cache_read`, `cache_creation`}.
+        totals: of the session so far, in the same shape. Totals per agent are in `agent.status`.
+        agent_id: the subagent that was answered; None for the main conversation.
+        context_percent: how full the model's context is, 0 to 100.
+        cost_usd: of the session so far.
+        cost_is_estimate: False when the cost is Claude's own figure.
     """
-    data = {"model": model, "tokens": dict(tokens), "totals": dict(totals)} | _some(
+    data = {"model": model, "tokens": dict(tokens), "totals": dict(totals)} | _known(
         agent_id=agent_id,
-        agents={k: dict(v) for k, v in agents.items()} if agents else None,
         context_percent=context_percent,
         cost_usd=cost_usd,
         cost_is_estimate=cost_is_estimate,
     )
-    return Event(CLAUDE_USAGE, data, source, time, session_id)
+    return _event(CLAUDE_USAGE, data, origin)
 
 
 def claude_screen(
     cols: int, rows: int, cursor: Data, lines: Sequence[Any], title: str | None, *, frame: int, base: int
 ) -> Event:
-    """What the terminal shows: picture number `frame`, told to who has picture `base` or a later one.
+    """Picture number `frame` of the terminal, as a difference to picture `base` or any later one.
 
-    `cursor`: {`row`, `col`, `visible`}. `lines`: [[row, [[text, style], …]], …], the rows that changed after `base`; all
-    rows when it is 0 (then `full` is true). The runs of a row begin at column 0; blank cells at its end are left out.
-    `style` is {} or some of {`fg`, `bg` (`#rrggbb` or palette number), `b`, `i`, `u`, `s`, `r`, `d` (true), `w`}. A run
-    with `w` is one grapheme in 1 or 2 cells; in a run without it every code point has one cell.
+    Args:
+        cursor: {`row`, `col`, `visible`}, in cells from 0.
+        lines: [[row, [[text, style], …]], …]: the rows that changed after `base`, each one whole; all rows when `base`
+            is 0, and then `full` is true. The runs of a row begin at column 0; blank cells at its end are left out.
+            `style` is {} or some of {`fg`, `bg` (`#rrggbb` or palette number), `b`, `i`, `u`, `s`, `r`, `d` (true),
+            `w`}. A run with `w` is one grapheme in 1 or 2 cells; in a run without it every code point has one cell.
     """
     data = {"cols": cols, "rows": rows, "cursor": dict(cursor), "title": title, "frame": frame, "base": base}
     return Event(CLAUDE_SCREEN, data | {"full": base == 0, "lines": list(lines)}, "pty")
@@ -335,26 +377,27 @@ def claude_screen(
 
 
 def system_status(status: Data) -> Event:
-    """`status`: as session.Session.status() puts it together."""
+    """The whole state of the session, as `Session.status()` gives it."""
     return Event(SYSTEM_STATUS, status, "sampler")
 
 
 def system_error(
     error: str, component: str, *, severity: Literal["warning", "error"] = "error", hint: str | None = None
 ) -> Event:
-    data = {"error": error, "component": component, "severity": severity} | _some(hint=hint)
+    """Something failed, in the monitor or in Claude. `error` and `hint` are each one sentence for the user."""
+    data = {"error": error, "component": component, "severity": severity} | _known(hint=hint)
     return Event(SYSTEM_ERROR, data, "monitor")
 
 
 def system_gap(
     from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]
 ) -> Event:
-    """What one client was to get and cannot: made for that client alone, so it has no number of its own."""
+    """Events that one client can no longer be sent. It is made for that client alone and has no seq of its own."""
     return Event(
         SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor"
     )
 
 
 def system_control(command: str, client: str, detail: Data | None = None) -> Event:
-    """The audit trail: a client used a control command."""
-    return Event(SYSTEM_CONTROL, {"command": command, "client": client} | _some(detail=detail), "monitor")
+    """A client used a control command; this is the audit trail."""
+    return Event(SYSTEM_CONTROL, {"command": command, "client": client} | _known(detail=detail), "monitor")

@@ -1,4 +1,4 @@
-"""Channel patterns: `*`, `agent.*`, `todo.update`."""
+"""Channel patterns, by which a client chooses event types: `*`, `agent.*`, `todo.update`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from functools import lru_cache
 from claude_mpm.feed.event import CLAUDE_SCREEN, EVENT_TYPES
 
 MAX_PATTERNS = 64  # per client; there are 16 event types
+MAX_LENGTH = 64  # characters
 _PATTERN = re.compile(r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?")
 
 
 def is_pattern(text: object) -> bool:
-    """Whether `text` is a well-formed pattern. A name nobody emits is well-formed: it may be a later version's."""
-    return isinstance(text, str) and len(text) <= 64 and _PATTERN.fullmatch(text) is not None
+    """Whether `text` is a well-formed pattern. It may name a type that does not exist: a later version may have it."""
+    return isinstance(text, str) and len(text) <= MAX_LENGTH and _PATTERN.fullmatch(text) is not None
 
 
 def matches(pattern: str, event_type: str) -> bool:
-    """`*` is every channel but `claude.screen`, which is asked for by its exact name."""
+    """Whether the pattern covers the type. `*` covers all but `claude.screen`, which only its exact name does."""
     if pattern == event_type:
         return True
     if event_type == CLAUDE_SCREEN:
@@ -27,11 +28,12 @@ def matches(pattern: str, event_type: str) -> bool:
 
 
 def any_matches(patterns: Iterable[str], event_type: str) -> bool:
+    """Whether any of the patterns covers the type."""
     return any(matches(pattern, event_type) for pattern in patterns)
 
 
 def expand(patterns: Iterable[str]) -> frozenset[str]:
-    """The event types that match any of the patterns."""
+    """The event types that the patterns cover."""
     return _expand(tuple(patterns))
 
 

@@ -1,4 +1,4 @@
-"""Events folded into "now": what system.status tells, enough to draw a dashboard with no history."""
+"""The present, folded from events: what `system.status` tells, so that a client can draw a dashboard without history."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from typing import Any
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 
+LAST_MESSAGE = 300  # characters of the last message that a status repeats
+_USAGE_FIELDS = ("model", "totals", "context_percent", "cost_usd", "cost_is_estimate")
+_TODO_FIELDS = ("todos", "stats", "truncated")
+_END_FIELDS = ("exit_code", "signal", "reason", "end_time")
+
 
 class State:
-    """What the events so far add up to. Pure; whoever owns it serialises the calls (the log's lock)."""
+    """What the events so far add up to. Pure and not thread-safe: the log's lock serialises all calls.
+
+    It holds the data of the newest event of a few types, so an event's own bound bounds it as well.
+    """
 
     def __init__(self) -> None:
         self.session_id: str | None = None
@@ -21,21 +29,22 @@ class State:
             "waiting_for": None,
         }
         self._agents: dict[str, Any] = {"active_agents": [], "agent_stats": {}}
-        self._todos: dict[str, Any] = {
-            "todos": [],
-            "stats": {"total": 0, "completed": 0, "in_progress": 0, "pending": 0},
-        }
+        self._todos = _no_todos()
         self._usage: dict[str, Any] | None = None
         self._last_message: dict[str, Any] | None = None
 
     def apply(self, event: Event) -> None:
-        """Fold one event in."""
+        """Fold in one event. A type that does not matter here changes nothing.
+
+        Raises:
+            KeyError: the event's data lacks a required field. Nothing has changed then.
+        """
         fold = _FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)
 
     def snapshot(self) -> dict[str, Any]:
-        """A fresh dict, safe to keep: the values in it are replaced, never changed."""
+        """A new dict that stays as it is: the values in it are replaced by later events, never changed."""
         return {
             "session_id": self.session_id,
             **self._session,
@@ -46,25 +55,26 @@ class State:
             "last_message": self._last_message,
         }
 
-    def _session_start(self, event: Event) -> None:
+    def _session_started(self, event: Event) -> None:
+        start_time = event.data["start_time"]
         self.session_id = event.data["session_id"] or self.session_id
         if self._session["session_start"] is None:
-            self._session["session_start"] = event.data["start_time"]
-        else:  # /clear or resume: Claude began a new session in the same process
-            self._todos = State()._todos
+            self._session["session_start"] = start_time
+        else:  # /clear or /resume: Claude began another session in the same process, with a todo list of its own
+            self._todos = _no_todos()
         self._session["ended"] = None
 
-    def _session_end(self, event: Event) -> None:
-        self._session["ended"] = {key: event.data[key] for key in ("exit_code", "signal", "reason", "end_time")}
+    def _session_ended(self, event: Event) -> None:
+        self._session["ended"] = {key: event.data[key] for key in _END_FIELDS}
 
-    def _status(self, event: Event) -> None:
+    def _status_changed(self, event: Event) -> None:
         data = event.data
-        self.session_id = event.session_id or self.session_id  # learnt after the start: resume, continue, attach
-        activity = data.get("activity")
+        status = data["status"]
+        self.session_id = event.session_id or self.session_id  # only a later record names it on resume or attach
         self._claude = {
-            "claude_status": data["status"],
+            "claude_status": status,
             "claude_pid": data.get("pid", self._claude["claude_pid"]),
-            "activity": activity if data["status"] == "running" else None,
+            "activity": data.get("activity") if status == "running" else None,
             "waiting_for": data.get("waiting_for"),
         }
 
@@ -72,24 +82,27 @@ class State:
         self._agents = dict(event.data)
 
     def _todos_changed(self, event: Event) -> None:
-        if event.data.get("agent_id") is None:
-            self._todos = {"todos": event.data["todos"], "stats": event.data["stats"]}
+        if event.data.get("agent_id") is None:  # a subagent's list is not the session's
+            self._todos = {key: event.data[key] for key in _TODO_FIELDS if key in event.data}
 
     def _usage_grew(self, event: Event) -> None:
-        kept = ("model", "totals", "agents", "context_percent", "cost_usd", "cost_is_estimate")
-        self._usage = {key: event.data[key] for key in kept if key in event.data}
+        self._usage = {key: event.data[key] for key in _USAGE_FIELDS if key in event.data}
 
-    def _message(self, event: Event) -> None:
+    def _message_came(self, event: Event) -> None:
         if event.data.get("agent_id") is None:
-            self._last_message = {"role": event.data["role"], "text": event.data["text"][:300]}
+            self._last_message = {"role": event.data["role"], "text": event.data["text"][:LAST_MESSAGE]}
+
+
+def _no_todos() -> dict[str, Any]:
+    return {"todos": [], "stats": {"total": 0, "completed": 0, "in_progress": 0, "pending": 0}}
 
 
 _FOLDS = {
-    ev.SESSION_START: State._session_start,
-    ev.SESSION_END: State._session_end,
-    ev.CLAUDE_STATUS: State._status,
+    ev.SESSION_START: State._session_started,
+    ev.SESSION_END: State._session_ended,
+    ev.CLAUDE_STATUS: State._status_changed,
     ev.AGENT_STATUS: State._agents_changed,
     ev.TODO_UPDATE: State._todos_changed,
     ev.CLAUDE_USAGE: State._usage_grew,
-    ev.CLAUDE_MESSAGE: State._message,
+    ev.CLAUDE_MESSAGE: State._message_came,
 }

@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import select
 import signal
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from claude_mpm.config import Limits
+from claude_mpm.launch.channel import Channel
 from claude_mpm.launch.command import Command
+from claude_mpm.launch.descendants import Descendants
+from claude_mpm.launch.exit_status import ExitStatus
 from claude_mpm.launch.reader import Reader
-from claude_mpm.launch.signals import Signals
+from claude_mpm.system.poll import wait_ready
+from claude_mpm.system.signals import Signals
 
-log = logging.getLogger(__name__)
-
-FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # told to end: pass it on, then see to it
-
-
-@dataclass(frozen=True)
-class Exit:
-    """How a process ended: an exit code, or the name of the signal that ended it."""
-
-    code: int | None
-    signal: str | None
-
-    @classmethod
-    def from_status(cls, status: int) -> Exit:
-        """From what waitpid() gave."""
-        code = os.waitstatus_to_exitcode(status)
-        return cls(code, None) if code >= 0 else cls(None, signal_name(-code))
-
-    @property
-    def shell_code(self) -> int:
-        """As a shell tells it: the code, or 128 + the signal's number."""
-        if self.signal is None:
-            return self.code or 0
-        number = int(self.signal) if self.signal.isdigit() else signal.Signals[self.signal].value
-        return 128 + number
-
-
-def signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return str(number)
+FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)  # we are told to end: pass it on, then see to it
 
 
 class Child:
-    """One claude process of ours. Main thread only, but for `ask_to_stop` and what a subclass says.
+    """One claude process of ours. Main thread only."""
 
-    Args:
-        kill_tree: called with a signal number when Claude had to be told to end: ends what it left running.
-    """
-
-    def __init__(self, command: Command, signals: Signals, limits: Limits, kill_tree: Callable[[int], None]) -> None:
+    def __init__(self, command: Command, signals: Signals, limits: Limits, channel: Channel) -> None:
         self._command = command
         self._signals = signals
         self._limits = limits
-        self._kill_tree = kill_tree
+        self._channel = channel
+        self._descendants = Descendants()
         self._pid: int | None = None
-        self._exit: Exit | None = None
-        self._stop_asked = False
+        self._exit: ExitStatus | None = None
         self._kill_at: float | None = None
-        self._leave = False  # told to end: nobody waits any more for a terminal or pipe that takes nothing
+        self._leave = False  # we were told to end: a terminal or pipe that takes nothing is not waited for any more
         self._readers: Sequence[Reader] = ()
 
     @property
@@ -74,18 +41,42 @@ class Child:
         assert self._pid is not None
         return self._pid
 
-    def ask_to_stop(self) -> None:
-        """End Claude as SIGTERM to us would. Any thread."""
-        self._stop_asked = True
-        self._signals.wake()
+    def spawn(self) -> None:
+        """Start Claude. Raises LaunchFailed when the system refuses."""
+        raise NotImplementedError
+
+    def run(self) -> ExitStatus:
+        """Wait for Claude's end, and a moment for what it wrote last to be passed on. Then close()."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """After run(): wait until the user's terminal or pipe has taken the last byte, or until we are told to end.
 
-        A terminal that takes nothing (held, or a stalled connection) keeps us here as it keeps `cat`; its reader thread
-        is then left behind, blocked.
+        A terminal that takes nothing (held, or a stalled connection) keeps us here as it keeps `cat`. When we are told
+        to end, its reader thread is left behind, blocked.
         """
         self._drain(None)
+
+    # --- the main loop ---
+
+    def _wait(self, readers: Sequence[int], writers: Sequence[int] = ()) -> tuple[set[int], set[int]]:
+        """Block until a signal, a client's request, or one of the descriptors; do what the monitor wants."""
+        control, data = self._channel.fileno(), self._channel.output.fileno()
+        readers = [self._signals.fd, *readers, *(() if control is None else (control,))]
+        readable, writable = wait_ready(readers, [*writers, *(() if data is None else (data,))], self._timeout())
+        if control in readable:
+            for request in self._channel.read():
+                self._do(request)
+        if data in writable:
+            self._channel.output.send()
+        self._channel.send_remarks()
+        return readable, writable
+
+    def _timeout(self) -> float | None:
+        """How long the main loop may sleep."""
+        if self._signals.pending():  # seen already, while we waited for the terminal
+            return 0.0
+        return None if self._kill_at is None else max(self._kill_at - time.monotonic(), 0.0)
 
     def _drain(self, deadline: float | None) -> None:
         """Wait until the readers are done; no longer than `deadline` (monotonic) nor after a signal to end."""
@@ -99,7 +90,9 @@ class Child:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 break
-            select.select([self._signals.fd], [], [], left)
+            data = self._channel.output.fileno()
+            wait_ready([self._signals.fd], [] if data is None else [data], left)
+            self._channel.output.send()
             self._leave = bool(self._signals.read() & {*FORWARDED, signal.SIGINT})
         if deadline is not None and self._kill_at is not None:
             self._leave = True
@@ -108,23 +101,34 @@ class Child:
         """The readers are done: nothing uses Claude's side any more."""
         raise NotImplementedError
 
-    def _timeout(self) -> float | None:
-        """How long the main loop may sleep."""
-        if self._signals.pending():  # seen already, while we waited for the terminal
-            return 0.0
-        return None if self._kill_at is None else max(self._kill_at - time.monotonic(), 0.0)
+    # --- what clients ask for ---
+
+    def _do(self, request: Mapping[str, Any]) -> None:
+        name = request["request"]
+        if name == "stop":
+            self._terminate(signal.SIGTERM)
+        elif name == "interrupt":
+            self._interrupt_claude()
+        else:
+            self._do_on_terminal(request)
+
+    def _interrupt_claude(self) -> None:
+        """A client wants Claude to be interrupted."""
+        raise NotImplementedError
+
+    def _do_on_terminal(self, request: Mapping[str, Any]) -> None:
+        """`input` and `resize`, which the monitor asks for only where Claude has a terminal."""
+
+    # --- signals ---
 
     def _handle_signals(self) -> None:
-        """What came since the last look; and the deadline of a stop that was asked for."""
+        """What came since the last look; and the deadline after which Claude is killed."""
         numbers = self._signals.read()
-        if self._stop_asked:
-            self._stop_asked = False
-            numbers.add(signal.SIGTERM)
         for number in FORWARDED:
             if number in numbers:
                 self._terminate(number)
         if signal.SIGINT in numbers:
-            self._interrupt()
+            self._interrupted()
         if signal.SIGWINCH in numbers:
             self._resized()
         stopped = self._reap()
@@ -133,7 +137,7 @@ class Child:
         if signal.SIGCONT in numbers and self._exit is None:
             self._continued()
         if self._kill_at is not None and time.monotonic() >= self._kill_at and self._exit is None:
-            log.warning("claude (%d) did not end in %g s; killed", self.pid, self._limits.terminate_time)
+            self._channel.remark(f"claude ({self.pid}) did not end in {self._limits.terminate_time:g} s; killed")
             self._kill_at = None
             self._send(signal.SIGKILL)
 
@@ -144,7 +148,7 @@ class Child:
             number = signal.SIGKILL  # asked twice
         else:
             self._kill_at = time.monotonic() + self._limits.terminate_time
-        self._kill_tree(0)  # remember who is there now: afterwards they have another parent
+        self._descendants.remember(self.pid)
         self._send(number)
 
     def _send(self, number: int) -> None:
@@ -160,16 +164,16 @@ class Child:
                 stopped = True
                 self._suspend(stopped=True)
                 continue
-            self._exit = Exit.from_status(status)
+            self._exit = ExitStatus.from_wait(status)
             if self._kill_at is not None:
-                self._kill_tree(signal.SIGKILL)
+                self._descendants.kill()
         return stopped
 
     def _statuses(self) -> list[int]:
         """What waitpid() says of Claude since the last call. Does not block."""
         raise NotImplementedError
 
-    def _interrupt(self) -> None:
+    def _interrupted(self) -> None:
         """SIGINT came to us."""
         raise NotImplementedError
 

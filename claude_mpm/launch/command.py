@@ -8,11 +8,16 @@ import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_mpm.errors import ClaudeNotFound, LaunchFailed, UsageError
+from claude_mpm.launch.version import Version, installed_version
+
+# An option a version does not know keeps it from starting: "error: unknown option '--settings'". Found in the packages
+# of 1.0.30 to 1.0.128.
+SESSION_ID_SINCE = (1, 0, 53)
+SETTINGS_SINCE = (1, 0, 61)
 
 # What a Claude session leaves to its children. Inherited by a claude started from inside a session they make 2.1.330
 # write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
@@ -44,8 +49,7 @@ NOT_FOUND = (
 )
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """What will be started.
 
     Attributes:
@@ -55,6 +59,7 @@ class Command:
         session_id: the id Claude will use; None when Claude picks one itself (resume, continue, fork).
         print_mode: `-p`: no terminal interface.
         is_session: False for `claude mcp`, `claude --version` and the like.
+        version: Claude's, where it is known without running it.
         cwd: where it runs.
     """
 
@@ -64,7 +69,8 @@ class Command:
     session_id: str | None
     print_mode: bool
     is_session: bool
-    cwd: Path = field(default_factory=Path.cwd)
+    version: Version | None
+    cwd: Path
 
     @property
     def config_dir(self) -> Path:
@@ -88,13 +94,14 @@ def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_
     short = _short_flags(args)
     is_session = not _subcommand(args) and not names & {"--version", "--help"} and not short & set("vh")
     chosen = _value_of(args, "--session-id")
-    own_id = None
-    if is_session and not names & _NO_SESSION_ID and not short & _NO_SESSION_ID_SHORT:
-        own_id = session_id or str(uuid.uuid4())
     executable = find(claude, environ)
+    version = installed_version(Path(executable))
+    own_id = None
+    if is_session and not names & _NO_SESSION_ID and not short & _NO_SESSION_ID_SHORT and takes_session_id(version):
+        own_id = session_id or str(uuid.uuid4())
     argv = (executable, *(("--session-id", own_id) if own_id else ()), *args)
     print_mode = bool(names & {"--print"} or "p" in short)
-    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session, cwd)
+    return Command(executable, argv, environment(environ), own_id or chosen, print_mode, is_session, version, cwd)
 
 
 def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
@@ -102,11 +109,20 @@ def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
     command = build(sys.executable, args, environ)
     package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package_root, command.env.get("PYTHONPATH"))))
-    return replace(
-        command,
+    return command._replace(
         argv=(command.executable, "-m", "claude_mpm.demo.stand_in", *command.argv[1:]),
         env={**command.env, "PYTHONPATH": path},
     )
+
+
+def takes_session_id(version: Version | None) -> bool:
+    """Whether this claude knows `--session-id`. One of unknown version is taken for a recent one."""
+    return version is None or version >= SESSION_ID_SINCE
+
+
+def takes_settings(version: Version | None) -> bool:
+    """Whether this claude knows `--settings`, and with it our hooks. One of unknown version is taken for a recent one."""
+    return version is None or version >= SETTINGS_SINCE
 
 
 def find(claude: str, environ: Mapping[str, str]) -> str:
@@ -166,7 +182,7 @@ def with_settings(command: Command, hooks: Mapping[str, Sequence[Any]], path: Pa
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "w", encoding="utf-8") as file:
         json.dump(settings, file)
-    return replace(command, argv=(*command.argv[:head], "--settings", str(path), *args))
+    return command._replace(argv=(*command.argv[:head], "--settings", str(path), *args))
 
 
 def _load_settings(value: str) -> dict[str, Any]:

@@ -10,17 +10,28 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from claude_mpm.launch.version import Version
 from claude_mpm.system.state_dir import HOOK_SUFFIX
 
-# Known to every version from 1.0.128 on. An unknown name makes 1.x drop the whole file and 2.x ask the user at startup.
-EVENTS = (
-    "PreToolUse", "PostToolUse", "Notification", "UserPromptSubmit", "SessionStart", "SessionEnd", "Stop",
-    "SubagentStop", "PreCompact",
-)  # fmt: skip
-# Seen from 2.0.77 on; tells of a permission dialog at once, where 1.x and 2.0 notify after six seconds.
-PERMISSION, HAS_PERMISSION = "PermissionRequest", (2, 0, 77)
+# The events used, with the version that brought each. An unknown name makes 1.x drop the whole file, and 2.x ask the
+# user at startup, so a claude of unknown version gets those that all have since 1.0.128.
+EVENTS: dict[str, Version] = {
+    "PreToolUse": (1, 0, 38),
+    "PostToolUse": (1, 0, 38),
+    "Notification": (1, 0, 38),
+    "Stop": (1, 0, 38),
+    "SubagentStop": (1, 0, 41),
+    "PreCompact": (1, 0, 48),
+    "UserPromptSubmit": (1, 0, 53),
+    "SessionStart": (1, 0, 62),
+    "SessionEnd": (1, 0, 85),
+    # Tells of a permission dialog at once, where 1.x and 2.0 notify after six seconds. Seen from this version on.
+    "PermissionRequest": (2, 0, 77),
+}
+COMMON = (1, 0, 128)  # what a claude of unknown version is taken for
+MATCHED = ("PreToolUse", "PostToolUse", "PermissionRequest")  # events whose groups need a matcher
 # From here on the transcript and the session file tell a turn's end, and a Stop hook is noted in the transcript.
-TELLS_STOP = (2, 1, 300)
+STOP_UNTIL = (2, 1, 300)
 MAX_WAITING = 4096  # payloads in the spool; more means that nobody reads them
 MAX_PAYLOAD = 32768  # blocks of 512 bytes, the unit of ulimit -f: 16 MiB
 TIME = 5  # seconds Claude gives a hook; it needs milliseconds
@@ -33,18 +44,17 @@ _SCRIPT = """d={spool}; f="$d/.$$"
 exit 0"""
 
 
-def hook_settings(spool: Path, version: tuple[int, int, int] | None = None) -> dict[str, list[dict[str, Any]]]:
+def hook_settings(spool: Path, version: Version | None = None) -> dict[str, list[dict[str, Any]]]:
     """The value of `hooks` in Claude's settings: {event: [matcher group]}.
 
-    `version` is Claude's, where it is known; without it only what every version accepts and needs.
-    `async`: 2.1 does not wait for the hook; 1.x and 2.0 do, and ignore the key.
+    Args:
+        spool: the private directory where a hook leaves its payload.
+        version: Claude's, where it is known.
     """
     command = _SCRIPT.format(spool=shlex.quote(str(spool)), most=MAX_WAITING, size=MAX_PAYLOAD, suffix=HOOK_SUFFIX)
+    # `async`: 2.1 does not wait for the hook; 1.x and 2.0 do, and ignore the key
     hook = {"type": "command", "command": command, "timeout": TIME, "async": True}
-    events = list(EVENTS)
-    if version is not None and version >= HAS_PERMISSION:
-        events.append(PERMISSION)
-    if version is not None and version >= TELLS_STOP:
+    events = [event for event, since in EVENTS.items() if since <= (version or COMMON)]
+    if version is not None and version >= STOP_UNTIL:
         events.remove("Stop")
-    matched = ("PreToolUse", "PostToolUse", PERMISSION)
-    return {event: [({"matcher": "*"} if event in matched else {}) | {"hooks": [dict(hook)]}] for event in events}
+    return {event: [({"matcher": "*"} if event in MATCHED else {}) | {"hooks": [dict(hook)]}] for event in events}

@@ -14,8 +14,7 @@ import os
 import signal
 import struct
 import termios
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from claude_mpm.errors import LaunchFailed
 from claude_mpm.launch.command import Command
@@ -23,8 +22,7 @@ from claude_mpm.launch.command import Command
 _WORD = struct.Struct("=i")  # on the status pipe: Claude's pid, then each status of waitpid()
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """A running claude: `leader` and `pid` are processes; `status_fd` tells stops and the end (see read_status)."""
 
     leader: int

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
-import select
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.child import Child, Exit
+from claude_mpm.launch.channel import Channel
+from claude_mpm.launch.child import Child
 from claude_mpm.launch.command import Command
-from claude_mpm.launch.reader import AFTER_END, READ_SIZE, OutputSink, Reader, SinkFor
-from claude_mpm.launch.signals import Signals, suspend_job
+from claude_mpm.launch.exit_status import ExitStatus
+from claude_mpm.launch.reader import AFTER_END, READ_SIZE, HandOn, Reader
 from claude_mpm.launch.terminal import write_all
-
-log = logging.getLogger(__name__)
+from claude_mpm.system.channel_format import STDERR, STDOUT
+from claude_mpm.system.poll import wait_ready
+from claude_mpm.system.signals import Signals, suspend_job
 
 
 class PipeChild(Child):
     """Claude with pipes for stdout and stderr. It inherits stdin and our process group."""
 
-    def __init__(
-        self, command: Command, signals: Signals, limits: Limits, kill_tree: Callable[[int], None], sink_for: SinkFor
-    ) -> None:
-        super().__init__(command, signals, limits, kill_tree)
-        self._sink_for = sink_for
+    def __init__(self, command: Command, signals: Signals, limits: Limits, channel: Channel) -> None:
+        super().__init__(command, signals, limits, channel)
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
@@ -50,19 +48,24 @@ class PipeChild(Child):
         assert process.stdout is not None and process.stderr is not None
         self._process = process
         self._pid = process.pid
-        drain_time = self._limits.drain_time
+        drain_time, output = self._limits.drain_time, self._channel.output
         copiers = [
-            _Copier("stdout-reader", process.stdout.fileno(), 1, self._sink_for("stdout"), drain_time, self._signals),
-            _Copier("stderr-reader", process.stderr.fileno(), 2, self._sink_for("stderr"), drain_time, self._signals),
+            _Copier(
+                name, stream.fileno(), fd, partial(output.put, kind), self._channel.remark, drain_time, self._signals
+            )
+            for name, stream, fd, kind in (
+                ("stdout-reader", process.stdout, 1, STDOUT),
+                ("stderr-reader", process.stderr, 2, STDERR),
+            )
         ]
         self._readers = copiers
         for copier in copiers:
             copier.start()
 
-    def run(self) -> Exit:
+    def run(self) -> ExitStatus:
         """Wait for Claude's end, and a moment for what it wrote last to be passed on. Then close()."""
         while self._exit is None:
-            select.select([self._signals.fd], [], [], self._timeout())
+            self._wait([])
             self._handle_signals()
         for copier in self._readers:
             copier.claude_ended()
@@ -74,8 +77,7 @@ class PipeChild(Child):
         self._process.stdout.close()
         self._process.stderr.close()
 
-    def interrupt(self) -> None:
-        """SIGINT to Claude. Any thread."""
+    def _interrupt_claude(self) -> None:
         self._send(signal.SIGINT)
 
     def _statuses(self) -> list[int]:
@@ -87,7 +89,7 @@ class PipeChild(Child):
             self._process.returncode = os.waitstatus_to_exitcode(status)
         return [status]
 
-    def _interrupt(self) -> None:
+    def _interrupted(self) -> None:
         """Ctrl-C at the terminal went to the whole foreground group, so Claude has it; a `kill -INT` did not."""
         if not _in_foreground():
             self._send(signal.SIGINT)
@@ -112,33 +114,37 @@ def _in_foreground() -> bool:
 
 
 class _Copier(Reader):
-    """Thread: reads one pipe of Claude's, writes to our own stream, then hands on what passed."""
+    """Reads one pipe of Claude's, writes to our own stream, then hands on what passed."""
 
     def __init__(
-        self, name: str, from_fd: int, to_fd: int, sink: OutputSink, drain_time: float, signals: Signals
+        self,
+        name: str,
+        from_fd: int,
+        to_fd: int,
+        hand_on: HandOn,
+        remark: Callable[[str], None],
+        drain_time: float,
+        signals: Signals,
     ) -> None:
-        super().__init__(name, sink, drain_time, signals)
+        super().__init__(name, hand_on, remark, drain_time, signals)
         self._from = from_fd
         self._to = to_fd
 
     def _copy(self) -> None:
         until: float | None = None  # set when Claude has ended
-        left = AFTER_END
-        while left > 0:
-            deadline = self._sink.deadline if until is None else until
-            timeout = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            fds = [self._from, self._wake_read] if until is None else [self._from]
-            ready, _, _ = select.select(fds, [], [], timeout)
+        after_end = AFTER_END
+        while after_end > 0:
+            timeout = None if until is None else max(until - time.monotonic(), 0.0)
+            ready, _ = wait_ready([self._from] if until is not None else [self._from, self._wake_read], (), timeout)
             if self._from in ready:
                 data = os.read(self._from, READ_SIZE)
-                left -= len(data) if until is not None else 0
+                after_end -= len(data) if until is not None else 0
                 if not self._pass_on(data):
                     return
             elif until is not None:
                 return  # a grandchild has the pipe, and says nothing
             if self._wake_read in ready:
                 until = time.monotonic() + self._drain_time
-            self._sink.tick()
 
     def _pass_on(self, data: bytes) -> bool:
         if not data:
@@ -147,12 +153,12 @@ class _Copier(Reader):
             write_all(self._to, data)
         except OSError as error:
             if error.errno != errno.EPIPE:
-                log.warning("our output cannot be written: %s", error.strerror)
-            self._sink.feed(data)
-            # our reader left: let Claude see the same, a pipe nobody reads
+                self._remark(f"our output cannot be written: {error.strerror}")
+            self._hand_on(data)
+            # Our reader has left: let Claude see the same, a pipe nobody reads.
             null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             os.dup2(null, self._from, inheritable=False)
             os.close(null)
             return False
-        self._sink.feed(data)
+        self._hand_on(data)
         return True

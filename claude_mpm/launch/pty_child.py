@@ -4,54 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import termios
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
 from claude_mpm.config import Limits
-from claude_mpm.errors import ClaudeMpmError, LaunchFailed
-from claude_mpm.launch.child import FORWARDED, Child, Exit
+from claude_mpm.errors import LaunchFailed
+from claude_mpm.launch.channel import Channel
+from claude_mpm.launch.child import FORWARDED, Child
 from claude_mpm.launch.command import Command
+from claude_mpm.launch.exit_status import ExitStatus
 from claude_mpm.launch.job import Job, spawn
 from claude_mpm.launch.pty_reader import PtyReader
-from claude_mpm.launch.reader import READ_SIZE, OutputSink
-from claude_mpm.launch.signals import Signals, suspend_job
+from claude_mpm.launch.reader import READ_SIZE
 from claude_mpm.launch.terminal import Terminal, Winsize, rows_and_cols, set_winsize, winsize
+from claude_mpm.system.channel_format import STDOUT
+from claude_mpm.system.poll import wait_ready
+from claude_mpm.system.signals import Signals, suspend_job
 
-INPUT_WAITING = 65536  # bytes of send_input kept for Claude; more is refused
 SETTLE_TIME = 0.2  # seconds; Claude's last words to the terminal before it stops itself
 
 
 class PtyChild(Child):
-    """Claude with a controlling terminal: the size and settings of the user's, raw mode, bytes untouched both ways.
-
-    Main thread only, but for `send_input`, `interrupt` and `resize`.
-    """
+    """Claude with a controlling terminal: the size and settings of the user's, raw mode, bytes untouched both ways."""
 
     def __init__(
-        self,
-        command: Command,
-        signals: Signals,
-        limits: Limits,
-        kill_tree: Callable[[int], None],
-        terminal: Terminal,
-        sink: OutputSink,
-        on_resize: Callable[[int, int], None],
+        self, command: Command, signals: Signals, limits: Limits, channel: Channel, terminal: Terminal
     ) -> None:
-        super().__init__(command, signals, limits, kill_tree)
+        super().__init__(command, signals, limits, channel)
         self._terminal = terminal
-        self._sink = sink
-        self._on_resize = on_resize
         self._master = -1
         self._job: Job | None = None
         self._reader: PtyReader | None = None
-        self._to_claude = bytearray()  # read from the user or a client, not yet taken by Claude
-        self._from_clients: list[bytes] = []
-        self._clients_lock = threading.Lock()
-        self._asked_size: Winsize | None = None
+        self._to_claude = bytearray()  # typed by the user or a client, not yet taken by Claude
+        self._from_clients = bytearray()  # typed by clients, behind the above; the monitor bounds it
+        self._typed_by_clients = 0  # bytes at the end of _to_claude that are theirs
         self._stops_of_ours = 0  # SIGSTOPs we sent that the leader will tell of
 
     def spawn(self) -> None:
@@ -83,25 +72,27 @@ class PtyChild(Child):
         os.set_blocking(self._master, False)
         if ours:
             self._terminal.raw()
-        self._on_resize(*rows_and_cols(size))
+        self._channel.output.put_size(*rows_and_cols(size))
         self._reader = PtyReader(
-            self._master, self._terminal.out_fd, self._sink, self._limits.drain_time, self._signals
+            self._master,
+            self._terminal.out_fd,
+            self._hand_on,
+            self._channel.remark,
+            self._limits.drain_time,
+            self._signals,
         )
         self._readers = [self._reader]
         self._reader.start()
 
-    def run(self) -> Exit:
+    def run(self) -> ExitStatus:
         """Copy keys until Claude ends, and give what it wrote last a moment to be passed on. Then close()."""
         keys = True
         assert self._job is not None
         while self._exit is None:
             self._take_client_input()
-            readers = [self._signals.fd, self._job.status_fd] + (
-                [self._terminal.in_fd] if keys and not self._to_claude else []
-            )
-            writers = [self._master] if self._to_claude else []
-            readable, writable, _ = select.select(readers, writers, [], self._timeout())
-            if writable:
+            readers = [self._job.status_fd] + ([self._terminal.in_fd] if keys and not self._to_claude else [])
+            readable, writable = self._wait(readers, [self._master] if self._to_claude else [])
+            if self._master in writable:
                 self._write_keys()
             if self._terminal.in_fd in readable:
                 keys = self._read_keys()
@@ -122,36 +113,28 @@ class PtyChild(Child):
         os.close(self._master)
         self._terminal.restore()
 
-    # --- asked for by clients, any thread ---
+    def _hand_on(self, data: bytes) -> None:
+        self._channel.output.put(STDOUT, data)
 
-    def send_input(self, text: str) -> None:
-        """Type `text` for Claude. ClaudeMpmError when it takes nothing at the moment."""
-        data = text.encode("utf-8", "replace")
-        with self._clients_lock:
-            if sum(map(len, self._from_clients)) + len(data) > INPUT_WAITING:
-                raise ClaudeMpmError("Claude reads no input at the moment")
-            self._from_clients.append(data)
-        self._signals.wake()
+    # --- what clients ask for ---
 
-    def interrupt(self) -> None:
+    def _interrupt_claude(self) -> None:
         """Ctrl-C, as typed."""
-        self.send_input("\x03")
+        self._to_claude += b"\x03"
 
-    def resize(self, cols: int, rows: int) -> None:
-        """Size Claude's terminal, until the user's own changes."""
-        self._asked_size = winsize(rows, cols)
-        self._signals.wake()
+    def _do_on_terminal(self, request: Mapping[str, Any]) -> None:
+        if request["request"] == "input":
+            self._from_clients += str(request["text"]).encode("utf-8", "replace")
+        elif request["request"] == "resize":
+            self._set_size(winsize(request["rows"], request["cols"]))  # until the user's own changes
 
     # --- the loop's parts ---
 
     def _take_client_input(self) -> None:
-        if not self._to_claude:
-            with self._clients_lock:
-                waiting, self._from_clients = self._from_clients, []
-            self._to_claude += b"".join(waiting)
-        asked, self._asked_size = self._asked_size, None
-        if asked is not None:
-            self._set_size(asked)
+        """Let clients type when the user's keys have been taken."""
+        if self._from_clients and not self._to_claude:
+            self._typed_by_clients = len(self._from_clients)
+            self._to_claude, self._from_clients = self._from_clients, bytearray()
 
     def _read_keys(self) -> bool:
         """Returns whether more may come. The end of a terminal's input is its hangup."""
@@ -172,19 +155,21 @@ class PtyChild(Child):
         except BlockingIOError:
             return
         except OSError:  # EIO: nobody has the terminal open any more
-            self._to_claude.clear()
-            return
+            written = len(self._to_claude)
         del self._to_claude[:written]
+        if self._typed_by_clients and not self._to_claude:
+            self._channel.tell("typed", bytes=self._typed_by_clients)
+            self._typed_by_clients = 0
 
     def _statuses(self) -> list[int]:
         assert self._job is not None
-        if not select.select([self._job.status_fd], [], [], 0)[0]:
+        if not wait_ready([self._job.status_fd], timeout=0)[0]:
             return []
         statuses = self._job.read_status()
         if not statuses:  # the leader was killed, so nobody can tell us of Claude, and it has lost its terminal
-            self._kill_tree(0)
+            self._descendants.remember(self.pid)
             self._send(signal.SIGKILL)
-            self._kill_tree(signal.SIGKILL)
+            self._descendants.kill()
             return [signal.SIGKILL]
         return [status for status in statuses if not self._is_our_stop(status)]
 
@@ -194,8 +179,8 @@ class PtyChild(Child):
             return True
         return False
 
-    def _interrupt(self) -> None:
-        """Not a signal to Claude: a key, so that it means what Ctrl-C means there."""
+    def _interrupted(self) -> None:
+        """Not a signal to Claude but a key, so that it means what Ctrl-C means there."""
         self._to_claude += b"\x03"
 
     def _resized(self) -> None:
@@ -204,7 +189,7 @@ class PtyChild(Child):
     def _set_size(self, size: Winsize) -> None:
         with contextlib.suppress(OSError):
             set_winsize(self._master, size)
-            self._on_resize(*rows_and_cols(size))
+            self._channel.output.put_size(*rows_and_cols(size))
 
     def _suspend(self, stopped: bool) -> None:
         """Give the shell a sane terminal, stop, and when continued take everything up again."""

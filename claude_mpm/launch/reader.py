@@ -1,51 +1,32 @@
-"""What passes on one of Claude's streams: a thread that reads, and where what it read goes."""
+"""The threads that pass on what Claude writes: to the user first, then to the monitor."""
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import Literal, Protocol
 
-from claude_mpm.launch.signals import Signals
-
-log = logging.getLogger(__name__)
+from claude_mpm.system.signals import Signals
 
 READ_SIZE = 65536
-# bytes; more than a pipe or a PTY holds: what comes beyond, after Claude's end, is not Claude's
+# bytes; more than a pipe or a PTY holds, so what comes beyond it after Claude's end is not Claude's
 AFTER_END = 1024 * 1024
-
-
-class OutputSink(Protocol):
-    """Takes what Claude wrote, after the user has it. Must not block.
-
-    `feed` is called with each piece, `tick` when `deadline` (monotonic seconds, or None) has come, all from the
-    thread that reads this stream; `finish` once at its end.
-    """
-
-    def feed(self, data: bytes) -> None: ...
-
-    def tick(self) -> None: ...
-
-    def finish(self) -> None: ...
-
-    @property
-    def deadline(self) -> float | None: ...
-
-
-SinkFor = Callable[[Literal["stdout", "stderr"]], OutputSink]
+HandOn = Callable[[bytes], None]  # takes what the user already has; must not block
 
 
 class Reader:
     """Thread `name`: passes on one of Claude's streams. A subclass says how, in `_copy`.
 
     Attributes:
-        done: all has been passed on; set before Signals.wake().
+        done: everything has been passed on; set before Signals.wake().
     """
 
-    def __init__(self, name: str, sink: OutputSink, drain_time: float, signals: Signals) -> None:
-        self._sink = sink
+    def __init__(
+        self, name: str, hand_on: HandOn, remark: Callable[[str], None], drain_time: float, signals: Signals
+    ) -> None:
+        """`remark`: takes a sentence for the log."""
+        self._hand_on = hand_on
+        self._remark = remark
         self._drain_time = drain_time
         self._signals = signals
         self.done = False
@@ -56,9 +37,9 @@ class Reader:
         self._thread.start()
 
     def claude_ended(self) -> None:
-        """Pass on what is left, then end: within drain_time, but for the user's own terminal or pipe.
+        """Pass on what is left, then end: within drain_time, unless the user's own terminal or pipe takes longer.
 
-        A grandchild that keeps the stream open is not waited for longer.
+        A grandchild that keeps the stream open is not waited for longer than that.
         """
         os.write(self._wake_write, b"f")
 
@@ -71,13 +52,12 @@ class Reader:
     def _run(self) -> None:
         try:
             self._copy()
-        except Exception:
-            log.exception("%s failed", self._thread.name)
+        except Exception as error:
+            self._remark(f"{self._thread.name} failed: {type(error).__name__}: {error}")
         finally:
-            self._sink.finish()
             self.done = True
             self._signals.wake()
 
     def _copy(self) -> None:
-        """Read to the end of the stream, or to what claude_ended() allows."""
+        """Read to the end of the stream, or as much as claude_ended() allows."""
         raise NotImplementedError

@@ -1,17 +1,17 @@
-"""The user's own terminal: raw while Claude has it, as it was ever after."""
+"""The user's own terminal: in raw mode while Claude runs, restored afterwards."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import os
-import re
-import select
 import struct
 import termios
 import tty
 from collections.abc import Callable
 from typing import Any
+
+from claude_mpm.system.poll import wait_ready
 
 Winsize = bytes  # struct winsize as the kernel has it: rows, cols and the pixel sizes, four unsigned shorts
 DEFAULT_WINSIZE = struct.pack("HHHH", 24, 80, 0, 0)
@@ -93,71 +93,6 @@ class Terminal:
         return get_winsize(self.out_fd)
 
 
-_SEQUENCE = re.compile(
-    rb"\x1b\[(?:\?(?P<modes>[0-9;]+)(?P<set>[hl])|>(?P<push>[0-9;]*)u|<(?P<pop>[0-9]*)u|>4(?:;(?P<keys>[0-9]*))?m)"
-)
-_UNFINISHED = re.compile(rb"\x1b(?:\[[?<>]?[0-9;]{0,64})?\Z")
-# Modes that hurt the shell when a program dies and leaves them on: mouse, focus, bracketed paste, synchronized
-# output, theme reports, application cursor keys, alternate screens.
-_OFF_AFTER = frozenset(
-    {1, 9, 47, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1047, 1049, 2004, 2026, 2031}
-)
-_ALTERNATE = frozenset({47, 1047, 1049})
-_CURSOR = 25
-
-
-class ModeTracker:
-    """Which modes a program switched on in the terminal and has not switched off: what it owes on the way out.
-
-    Pure: bytes in, bytes out. Modes and names: xterm's ctlseqs, kitty's keyboard protocol.
-    """
-
-    def __init__(self) -> None:
-        self._on: set[int] = set()
-        self._cursor_hidden = False
-        self._keyboard_pushes = 0
-        self._modify_keys = False
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        """Look at output as it passes, in pieces of any size."""
-        data = self._rest + data
-        for found in _SEQUENCE.finditer(data):
-            if found["modes"] is not None:
-                self._modes(found["modes"], found["set"] == b"h")
-            elif found["push"] is not None:
-                self._keyboard_pushes += 1
-            elif found["pop"] is not None:
-                self._keyboard_pushes = max(self._keyboard_pushes - int(found["pop"] or b"1"), 0)
-            else:
-                self._modify_keys = found["keys"] not in (None, b"", b"0")
-        unfinished = _UNFINISHED.search(data)
-        self._rest = unfinished[0] if unfinished else b""
-
-    def _modes(self, numbers: bytes, on: bool) -> None:
-        for number in (int(n) for n in numbers.split(b";") if n and len(n) < 8):
-            if number == _CURSOR:
-                self._cursor_hidden = not on
-            elif number in _OFF_AFTER:
-                (self._on.add if on else self._on.discard)(number)
-
-    def undo(self) -> bytes:
-        """The bytes that switch off what is still on; empty after a program that cleaned up itself."""
-        parts = []
-        if self._keyboard_pushes:
-            parts.append(b"\x1b[<%du" % self._keyboard_pushes)
-        if self._modify_keys:
-            parts.append(b"\x1b[>4;0m")
-        parts += [b"\x1b[?%dl" % mode for mode in sorted(self._on - _ALTERNATE)]
-        parts += [b"\x1b[?%dl" % mode for mode in sorted(self._on & _ALTERNATE)]
-        if self._cursor_hidden:
-            parts.append(b"\x1b[?25h")
-        if parts:
-            parts.append(b"\x1b[0m")
-        self.__init__()  # type: ignore[misc]  # all is off now
-        return b"".join(parts)
-
-
 def write_all(fd: int, data: bytes) -> None:
     """Write everything, waiting as long as the reader makes us: this is the user's own terminal or pipe.
 
@@ -169,4 +104,4 @@ def write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:  # somebody made the shared description non-blocking
-            select.select([], [fd], [])
+            wait_ready([], [fd])

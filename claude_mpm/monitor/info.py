@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import os
 import socket
+import time
+import uuid
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from claude_mpm import __version__
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
+from claude_mpm.monitor.run_info import RunInfo
 
 
-def instance_info(
-    config: Config,
-    port: int,
-    instance_id: str,
-    cwd: Path,
-    start_time: float,
-    has_output: bool,
-    claude_version: str | None,
-) -> dict[str, Any]:
-    """`instance_info` of the protocol: what tells one instance from another."""
-    capabilities = ["agents", "todos", "messages", "status"]
-    capabilities += ["output"] if has_output else []
-    capabilities += ["hooks"] if config.hooks else []
-    capabilities += ["control"] if config.control else []
+def instance_info(config: Config, port: int, run: RunInfo, pid: int) -> dict[str, Any]:
+    """`instance_info` of the protocol, for a new instance.
+
+    Args:
+        pid: of the process a user would call claude-mpm: what he started, or what was left to watch.
+    """
     return {
         "port": port,
         "host": config.host or "localhost",
-        "working_dir": str(cwd),
-        "instance_id": instance_id,
-        "pid": os.getpid(),
+        "working_dir": str(run.cwd),
+        "instance_id": str(uuid.uuid4()),
+        "pid": pid,
         "hostname": socket.gethostname(),
         "user": _user(),
-        "git_branch": git_branch(cwd),
-        "started_at": ev.rfc3339(start_time),
+        "git_branch": git_branch(run.cwd),
+        "started_at": ev.rfc3339(time.time()),
         "claude_mpm_version": __version__,
-        "claude_version": claude_version,
-        "capabilities": capabilities,
+        "claude_version": ".".join(map(str, run.version)) if run.version else None,
+        "capabilities": _capabilities(config, run),
     }
+
+
+def _capabilities(config: Config, run: RunInfo) -> list[str]:
+    """What clients can expect of this instance."""
+    has_screen = run.terminal_size is not None and find_spec("pyghostty") is not None
+    chosen = {
+        "output": run.has_output,
+        "hooks": run.spool is not None,
+        "control": config.control,
+        "screen": has_screen,
+    }
+    return ["agents", "todos", "messages", "status", *(name for name, is_there in chosen.items() if is_there)]
 
 
 def _user() -> str | None:

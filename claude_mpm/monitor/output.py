@@ -54,6 +54,14 @@ class OutputDecoder:
             events += self.flush()
         return events
 
+    def skip(self, count: int) -> list[Event]:
+        """The next `count` bytes of the stream are not to be had: events of what came before them."""
+        events = self.flush(final=True)
+        self._decoder.reset()
+        self._received += count
+        self._offset = self._received
+        return events
+
     def flush(self, final: bool = False) -> list[Event]:
         """What waits, as at most one event. A split character goes on waiting unless this is the end (`final`)."""
         if final:

@@ -1,8 +1,9 @@
-"""Ghostty's terminal emulator (pyghostty, an optional package): bytes of a terminal in, pictures out.
+"""Ghostty's terminal emulator (pyghostty, an optional package): a terminal's output in, pictures out.
 
-It is written to and read, never listened to: no callback is set, so a query in the output gets no answer,
-nothing reaches a clipboard, and no file that the output names is opened. As a program (see emulator_process.py)
-it takes the size as arguments and requests from stdin, one JSON array a line; `picture` is answered on stdout.
+The emulator's callbacks are never set, so a query in the output gets no reply, nothing reaches a clipboard, and no file
+that the output names is opened. Run as a program (see emulator_process.py), this module takes the size as arguments and
+reads requests from stdin, one JSON array per line: ["feed", text], ["resize", rows, cols], ["picture"]. Only `picture`
+is answered on stdout, with one JSON object per line.
 """
 
 from __future__ import annotations
@@ -15,33 +16,33 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any, TextIO
 
-from claude_mpm.screen.pictures import Line, Picture, Style
+from claude_mpm.screen.pictures import Line, Picture, Style, bounded
 
 MAX_TITLE = 256  # characters
-MAX_GRAPHEME = 64  # bytes; the longest emoji sequences take 41, a pile of combining marks gets none
-SCROLLBACK = 500  # lines; what comes back when the terminal grows
-CACHED = 4096  # cells and styles whose meaning is remembered
-GRAPHEME_CLUSTERS = 2027  # DEC mode: 👩‍🚀 takes two cells, as Claude reckons, not four
-SYNCHRONIZED = 2026  # DEC mode: what is shown is not complete
+MAX_GRAPHEME = 64  # bytes; the longest emoji sequences take 41. Beyond it, combining marks are dropped
+SCROLLBACK = 500  # lines kept above the screen; they come back when the terminal grows
+CACHED = 4096  # decoded cells, and as many decoded styles, that are remembered
+GRAPHEME_CLUSTERS = 2027  # DEC private mode: 👩‍🚀 takes two cells, as Claude assumes, and not four
+SYNCHRONIZED = 2026  # DEC private mode: the program is in the middle of a repaint
 _UNSEEN = dict.fromkeys(
     [*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)]
-)  # controls, and what changes the direction of text
+)  # control characters, and those that change the direction of text
 _FLAGS = (("b", "bold"), ("i", "italic"), ("u", "underline"), ("s", "strikethrough"), ("r", "inverse"), ("d", "faint"))
 _PLAIN: Style = {}
 
-_Cell = tuple[str | None, int, Any]  # text (None: look it up), cells it takes, what decides the style
+_Cell = tuple[str | None, int, Any]  # its text (None: look it up), its width, and what its style depends on
 
 
 def available() -> bool:
-    """Whether pyghostty is installed. Does not load it; any thread."""
+    """Whether pyghostty is installed. Does not load it. Any thread."""
     return find_spec("pyghostty") is not None
 
 
 class Emulator:
-    """One terminal. For one thread; close() frees it, and nothing may be called after.
+    """One terminal. For one thread. close() frees it; no method may be called afterwards.
 
     Raises:
-        ImportError, OSError: pyghostty is not there or does not load.
+        ImportError, OSError: pyghostty is not installed or its library does not load.
         RuntimeError: the emulator failed (any method).
     """
 
@@ -69,6 +70,7 @@ class Emulator:
         _check(lib.ghostty_terminal_set(self._terminal._t[0], lib.GHOSTTY_TERMINAL_OPT_MODE_DEFAULT, clusters))
 
     def close(self) -> None:
+        """Free the emulator's memory."""
         lib = self._lib
         lib.ghostty_render_state_row_cells_free(self._cells[0])
         lib.ghostty_render_state_row_iterator_free(self._rows[0])
@@ -76,19 +78,20 @@ class Emulator:
         self._terminal.close()
 
     def feed(self, text: str) -> None:
-        """What the terminal is sent, cut anywhere. Releases the interpreter while it works."""
+        """Write output to the terminal; it may be cut anywhere. Releases the interpreter lock while it works."""
         self._terminal.feed(text.encode("utf-8", "replace"))
 
     def resize(self, rows: int, cols: int) -> None:
+        """Give the terminal another size."""
         self._terminal.resize(cols, rows)
 
     @property
     def is_held(self) -> bool:
-        """Whether the program is in the middle of a repaint that it asked not to show."""
+        """Whether the program is in the middle of a repaint that it asked not to be shown (synchronized output)."""
         return bool(self._terminal.mode(SYNCHRONIZED))
 
     def picture(self) -> Picture:
-        """What the terminal shows now. Reads the rows that changed since the last picture."""
+        """What the terminal shows now. Only the rows that changed since the last picture are read."""
         terminal = self._terminal
         cols, rows = terminal.size
         self._read_lines(rows)
@@ -112,27 +115,27 @@ class Emulator:
         if dirty[0] == lib.GHOSTTY_RENDER_STATE_DIRTY_PARTIAL and len(self._lines) == rows:
             row = ffi.new("uint16_t*")
             while lib.ghostty_render_state_row_iterator_next_dirty(self._rows[0], row):
-                self._lines[row[0]] = self._line()
+                self._lines[row[0]] = bounded(self._line(), rows)
         else:
             self._lines = []
             while lib.ghostty_render_state_row_iterator_next(self._rows[0]):
-                self._lines.append(self._line())
+                self._lines.append(bounded(self._line(), rows))
         _check(lib.ghostty_render_state_clean(state))
 
     def _line(self) -> Line:
-        """The runs of the row that the iterator is at."""
+        """The runs of the row at the iterator."""
         lib, row = self._lib, self._rows[0]
         _check(lib.ghostty_render_state_row_get(row, lib.GHOSTTY_RENDER_STATE_ROW_DATA_CELLS_RAW, self._view))
         _check(lib.ghostty_render_state_row_get(row, lib.GHOSTTY_RENDER_STATE_ROW_DATA_CELLS, self._cells))
         raws = self._ffi.unpack(self._view.ptr, self._view.len)
         cells = [self._known_cells.get(raw) or self._cell(raw) for raw in raws]
         runs = _Runs()
-        styles: dict[Any, tuple[Style, bool]] = {}  # the numbers of styles mean something within a row only
+        styles: dict[Any, tuple[Style, bool]] = {}  # a style's number means nothing outside its row
         for col, (text, width, key) in enumerate(cells):
             if width == 0 and col > 0 and cells[col - 1][1] == 2:
                 continue
             if width == 0 or (width == 2 and (col + 1 == len(cells) or cells[col + 1][1] != 0)):
-                text, width = " ", 1  # half of a wide character that a resize cut through
+                text, width = " ", 1  # a resize cut a wide character in half
             if key not in styles:
                 styles[key] = self._style_at(col) if isinstance(key, int) else ({"bg": key[0]}, False)
             style, hidden = styles[key]
@@ -145,7 +148,7 @@ class Emulator:
         return runs.line()
 
     def _cell(self, raw: int) -> _Cell:
-        """What a cell's 64 bits mean. They mean the same everywhere, but for the style's number."""
+        """Decode a cell's 64 bits. Apart from the style's number, they mean the same in every row."""
         lib = self._lib
         kind = self._cell_get(raw, lib.GHOSTTY_CELL_DATA_CONTENT_TAG, "GhosttyCellContentTag*")[0]
         key: Any = self._cell_get(raw, lib.GHOSTTY_CELL_DATA_STYLE_ID, "uint16_t*")[0]
@@ -175,7 +178,7 @@ class Emulator:
         return chr(code).translate(_UNSEEN) or " "
 
     def _grapheme_at(self, col: int, raw: int) -> str:
-        """All code points of a cell; its first alone when they are too many for one character of any language."""
+        """All code points of a cell, or only the first if they take more than MAX_GRAPHEME bytes."""
         lib = self._lib
         _check(lib.ghostty_render_state_row_cells_select(self._cells[0], col))
         result = lib.ghostty_render_state_row_cells_get(
@@ -188,7 +191,7 @@ class Emulator:
         return data.decode("utf-8", "replace").translate(_UNSEEN) or " "
 
     def _style_at(self, col: int) -> tuple[Style, bool]:
-        """A cell's style, and whether its text is hidden."""
+        """The style of the cell at `col`, and whether its text is hidden."""
         lib, style = self._lib, self._style
         _check(lib.ghostty_render_state_row_cells_select(self._cells[0], col))
         _check(
@@ -204,8 +207,8 @@ class Emulator:
 
     def _style_of(self, style: Any) -> Style:
         colors = {"fg": self._color(style.fg_color), "bg": self._color(style.bg_color)}
-        found: dict[str, Any] = {name: color for name, color in colors.items() if color is not None}
-        return found | {name: True for name, field in _FLAGS if getattr(style, field)}
+        shown: dict[str, Any] = {name: color for name, color in colors.items() if color is not None}
+        return shown | {name: True for name, field in _FLAGS if getattr(style, field)}
 
     def _color(self, color: Any) -> int | str | None:
         if color.tag == self._lib.GHOSTTY_STYLE_COLOR_PALETTE:
@@ -214,7 +217,7 @@ class Emulator:
 
 
 class _Runs:
-    """Joins cells of one style to runs."""
+    """Joins neighbouring cells of one style into runs."""
 
     def __init__(self) -> None:
         self._line: list[tuple[str, Style]] = []
@@ -222,7 +225,7 @@ class _Runs:
         self._style = _PLAIN
 
     def add(self, text: str, style: Style, width: int | None = None) -> None:
-        """`width`: of a grapheme that is not one code point in one cell; it is a run of its own."""
+        """Add a cell. One that is not a single code point in a single cell gives its `width` and becomes a run of its own."""
         if width is not None:
             self._end()
             self._line.append((text, {**style, "w": width}))
@@ -233,7 +236,7 @@ class _Runs:
         self._parts.append(text)
 
     def line(self) -> Line:
-        """The runs, without the blank end."""
+        """The runs, without trailing blanks."""
         self._end()
         if self._line and not self._line[-1][1]:
             text = self._line.pop()[0].rstrip(" ")
@@ -257,7 +260,7 @@ def _check(result: int) -> None:
 
 
 def serve(rows: int, cols: int, requests: Iterable[str], replies: TextIO) -> None:
-    """Do what the requests say until they end, or the emulator fails: then that is the last reply."""
+    """Execute requests until they end. If the emulator fails, the last reply says why."""
     try:
         emulator = Emulator(rows, cols)
         for line in requests:
@@ -268,10 +271,10 @@ def serve(rows: int, cols: int, requests: Iterable[str], replies: TextIO) -> Non
                 emulator.resize(*values)
             else:
                 print(json.dumps(asdict(emulator.picture()) | {"is_held": emulator.is_held}), file=replies, flush=True)
-    except Exception as error:  # whatever it is, who asked shall know
+    except Exception as error:  # of any kind: the parent process must learn the reason
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies, flush=True)
 
 
 if __name__ == "__main__":
-    os.nice(10)  # who looks on must not slow down who is looked at
+    os.nice(10)  # drawing a picture must not slow down Claude
     serve(int(sys.argv[1]), int(sys.argv[2]), sys.stdin, sys.stdout)

@@ -1,7 +1,7 @@
 """The terminal emulator in a process of its own.
 
-What Claude prints is hostile input, and the emulator is native code, which input has made crash (pyghostty 0.1.3,
-one cell wide, with links): in here that would end Claude's session. There it ends the picture.
+What Claude prints is hostile input, and the emulator is native code that such input has crashed before (pyghostty 0.1.3,
+a terminal one cell wide, with links). In our own process a crash would end the monitor; here it ends only the picture.
 """
 
 from __future__ import annotations
@@ -16,49 +16,60 @@ from typing import Any
 
 from claude_mpm.screen.pictures import Picture
 
-_ROOT = Path(__file__).parents[2]  # where the package is, installed or not
+_ROOT = Path(__file__).parents[2]  # the directory that holds the package, in a checkout or installed
 
 
 class EmulatorProcess:
-    """One terminal. For one thread, but for kill(); close() ends the process and waits for it.
+    """One terminal. For one thread, except kill().
 
-    Every method may block as long as the emulator is busy with what it was fed before.
-
-    Raises:
-        OSError: the process cannot be started.
-        RuntimeError: the emulator has ended (any method).
+    Every method but kill() may block for as long as the emulator is busy with what it was fed, and raises RuntimeError
+    once the emulator has ended.
     """
 
-    def __init__(self, rows: int, cols: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "claude_mpm.screen.emulator", str(rows), str(cols)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",  # `-m` looks for modules in the working directory first, and that is anybody's
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *_inherited_path()])},
-            start_new_session=True,  # no Ctrl-C of the terminal
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self.is_held = False  # at the last picture the program was in the middle of a synchronized repaint
+
+    @classmethod
+    def spawn(cls, rows: int, cols: int) -> EmulatorProcess:
+        """Start the emulator's process; close() ends it.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
+        return cls(
+            subprocess.Popen(
+                [sys.executable, "-m", "claude_mpm.screen.emulator", str(rows), str(cols)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd="/",  # `-m` searches the working directory first, and anybody may have put a module there
+                env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *_inherited_path()])},
+                start_new_session=True,  # the terminal's Ctrl-C must not reach it
+            )
         )
-        self.is_held = False  # whether the program was in the middle of a repaint that it asked not to show
 
     def feed(self, text: str) -> None:
+        """Write `text` to the terminal."""
         self._send("feed", text)
 
     def resize(self, rows: int, cols: int) -> None:
+        """Give the terminal another size."""
         self._send("resize", rows, cols)
 
     def picture(self) -> Picture:
-        """What the terminal shows after all that was fed."""
+        """What the terminal shows after everything it was fed. Waits for the emulator to get there."""
         self._send("picture")
         reply = self._receive()
         self.is_held = reply.pop("is_held")
         return Picture(**reply)
 
     def kill(self) -> None:
-        """End it now, whatever it does; who waits for it fails. Any thread; does not block."""
+        """End the process at once; a method that waits for it raises. Any thread; does not block."""
         self._process.kill()
 
     def close(self) -> None:
+        """End the process, wait for it and close its pipes."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
@@ -71,7 +82,7 @@ class EmulatorProcess:
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        except OSError:  # it has ended; its last words are waiting
+        except OSError:  # it has ended, and may have said why
             self._receive()
             raise RuntimeError("the emulator has ended") from None
 

@@ -1,11 +1,12 @@
-"""Pictures of a terminal, numbered, and what changed between them. Pure.
+"""Pictures of a terminal, numbered, and the differences between them. Pure.
 
-A client may miss any event of the screen: only the newest is kept for it. So each holds every row that
-changed after picture `base`, some pictures back, and the client needs one rule, for events and replies alike:
+A client may miss any screen event, because only the newest is kept for it. So an event holds every row that changed
+since picture `base`, which lies some pictures back, and a client follows one rule for events and replies alike. Here
+`mine` is the number of the picture that it holds, 0 when it holds none:
 
-    frame ≤ mine        older than what I have: ignore
-    base > mine         I missed too much (or have none: mine is 0): ask for the whole picture, `get_screen`
-    otherwise           set the rows told; mine = frame. With base 0 all rows are told, of a grid made anew.
+    frame <= mine       The event is older than what I have: ignore it.
+    base > mine         I missed too much: ask for the whole picture with `get_screen`.
+    otherwise           Replace the given rows and set mine = frame. With base 0, all rows are given: start a new grid.
 """
 
 from __future__ import annotations
@@ -18,10 +19,15 @@ from typing import Any
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 
-REACH = 10  # events that a diff reaches back, about a second: what a client skips in that time costs it nothing
+REACH = 10  # events that a difference reaches back, about a second: a client that skips fewer loses nothing
+PICTURE_BYTES = (
+    4 * 1024 * 1024
+)  # of a whole picture's JSON: a reply's bound; 200 x 60 cells of two colours each have 0.7
+_RUN_BYTES = 128  # JSON of one run at most, beside its text: brackets and a style with everything set
+_CHARACTER_BYTES = 4  # UTF-8 of one code point at most; quotes and backslashes take two with their escape
 
 Style = Mapping[str, Any]
-Line = Sequence[Sequence[Any]]  # runs [text, style] from column 0 on
+Line = Sequence[Sequence[Any]]  # the runs [text, style] of a row, from column 0 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,30 @@ class Picture:
     lines: list[Line]
 
 
-class Frames:
-    """The newest picture and, of every row, the number of the picture it last changed in. For one thread."""
+def bounded(line: Line, rows: int) -> Line:
+    """`line`, simplified if its JSON could exceed its share of PICTURE_BYTES in a picture of so many rows.
+
+    The simplified row is one run without style; a wide character becomes two spaces and a letter loses its combining
+    marks. Only rows of many hundred cells that all differ in style are affected.
+    """
+    size = _RUN_BYTES * len(line) + _CHARACTER_BYTES * sum(len(text) for text, _ in line)
+    if size <= PICTURE_BYTES // rows:
+        return line
+    texts = (text if "w" not in style else text[0] if style["w"] == 1 else "  " for text, style in line)
+    return [("".join(texts).rstrip(" "), {})]
+
+
+class PictureDiffs:
+    """The newest picture and, for each row, the number of the picture in which it last changed. For one thread."""
 
     def __init__(self) -> None:
-        self._frame = 0
+        self._frame = 0  # the number of the newest picture
         self._picture: Picture | None = None
         self._changed: list[int] = []
-        self._shown: deque[int] = deque(maxlen=REACH)
+        self._sent: deque[int] = deque(maxlen=REACH)  # the numbers of the last pictures that diff() returned
 
-    def take(self, picture: Picture) -> None:
-        """This is the newest picture. It gets a number of its own when it differs from the last."""
+    def update(self, picture: Picture) -> None:
+        """Make `picture` the newest. It gets a number of its own if it differs from the one before."""
         old = self._picture
         if picture == old:
             return
@@ -53,26 +72,26 @@ class Frames:
         self._picture = picture
         if old is None or (old.cols, old.rows) != (picture.cols, picture.rows):
             self._changed = [self._frame] * picture.rows
-            self.begin()
+            self.restart()
             return
         for row, (before, now) in enumerate(zip(old.lines, picture.lines, strict=True)):
             if before != now:
                 self._changed[row] = self._frame
 
-    def begin(self) -> None:
-        """Somebody new looks: the next diff is the whole picture."""
-        self._shown.clear()
+    def restart(self) -> None:
+        """Make the next diff() the whole picture, for a client that is new."""
+        self._sent.clear()
 
     def diff(self) -> Event | None:
-        """What changed in the last REACH diffs and since; None when the newest picture was told already."""
-        if self._shown and self._shown[-1] == self._frame:
+        """What changed since the picture REACH diffs ago; None if the newest picture was returned already."""
+        if self._sent and self._sent[-1] == self._frame:
             return None
-        base = self._shown[0] if self._shown else 0
-        self._shown.append(self._frame)
+        base = self._sent[0] if self._sent else 0
+        self._sent.append(self._frame)
         return self._event(base)
 
     def full(self) -> Event:
-        """The whole picture. There must be one."""
+        """The whole picture. Only after an update()."""
         return self._event(0)
 
     def _event(self, base: int) -> Event:

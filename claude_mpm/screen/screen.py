@@ -1,8 +1,8 @@
-"""What Claude's terminal shows, from the output in the log.
+"""What Claude's terminal shows, derived from the output in the log.
 
-Nothing is computed when nobody asks: the emulator stays where it was, and the log keeps the output. Who
-looks gets the picture after a replay from there, or, when the log has let go of what comes next, anew from
-the oldest kept.
+While nobody looks, nothing is computed: the emulator stays where it was, and the log keeps the output. When somebody
+looks, the emulator catches up from there; or, if the log no longer holds what comes next, it starts anew with the oldest
+output that is kept.
 """
 
 from __future__ import annotations
@@ -17,56 +17,58 @@ from typing import Any
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Entry, Log
 from claude_mpm.screen.emulator_process import EmulatorProcess
-from claude_mpm.screen.pictures import Frames
+from claude_mpm.screen.pictures import PictureDiffs
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 0.1  # seconds between two events; the eye does not read faster
-HOLD_TIME = 0.5  # seconds a program may hold back the picture by synchronized output (mode 2026)
-PICTURE_TIME = 5.0  # seconds picture() waits; a replay of 16 MiB takes a fraction of one
-MIN_SIZE = (5, 20)  # rows, columns; in smaller terminals Ghostty's emulator can be made to crash (pyghostty 0.1.3)
-MAX_SIZE = (500, 1000)  # larger is no terminal anybody looks at
-MAX_SIZES = 256  # resizes remembered for a replay
+INTERVAL = 0.1  # seconds between two events; nobody reads faster
+HOLD_TIME = 0.5  # seconds for which synchronized output (DEC private mode 2026) may hold back the picture
+PICTURE_TIME = 5.0  # seconds that picture() waits; to replay a full log takes a fraction of one
+MIN_SIZE = (5, 20)  # rows, columns; input can crash Ghostty's emulator in smaller terminals (pyghostty 0.1.3)
+MAX_SIZE = (500, 1000)  # rows, columns; nobody looks at a larger terminal
+MAX_SIZES = 256  # resizes that are remembered for a replay
 BATCH = 64  # events of output read at a time
-_RESUME = re.compile(r"[\x1b\n]")  # where text cut anywhere can be taken up: not inside a sequence
+_RESUME = re.compile(r"[\x1b\n]")  # where output that begins anywhere is certainly not inside an escape sequence
 
 
 class Screen:
-    """The terminal's picture: an event at most every INTERVAL while active, and on demand at any time.
+    """The terminal's picture: as `claude.screen` events while active, at most one per INTERVAL, and at any time on demand.
 
-    A failure of the emulator ends it with one `system.error`; from then on there is no picture.
+    If the emulator fails, one `system.error` says so, and from then on there is no picture.
 
     Args:
-        log: where the output is read and the events go.
-        size: (rows, cols) of the terminal when its output begins.
+        log: where the output is read and the events are appended.
+        size: (rows, cols) of the terminal before its first output.
     """
 
     def __init__(self, log: Log, size: tuple[int, int]) -> None:
         self._log = log
-        self._news = threading.Condition()  # guards the next seven
+        self._news = threading.Condition()  # guards the seven attributes below
         self._sizes = _Sizes(_bounded(*size))
         self._active = False
-        self._begins = False  # somebody new follows
+        self._restarts = False  # a new client follows: the next event must be the whole picture
         self._stopping = False
-        self._wanted = 0  # pictures asked for
-        self._answered = 0  # of these
+        self._wanted = 0  # how many times picture() asked
+        self._answered = 0  # how many of these the answer below covers
         self._answer: dict[str, Any] | None = None
-        self._emulator: EmulatorProcess | None = None  # from here on the thread's own
-        self._is_fed = False
-        self._frames = Frames()
-        self._next = 0.0  # time.monotonic() before which no event is due
+        # From here on the thread's own, but stop() kills the emulator.
+        self._emulator: EmulatorProcess | None = None
+        self._is_fed = False  # the emulator has had output
+        self._diffs = PictureDiffs()
+        self._next = 0.0  # time.monotonic() at which the next event may be appended
         self._held_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="screen")
 
     # --- any thread ---
 
     def start(self) -> None:
+        """Start the thread. Once, by the owner."""
         self._follower = self._log.follow(0)
         self._follower.want({})
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end. There is no picture any more. Does not block."""
+        """Ask the thread to end; from then on there is no picture. Does not block; may be repeated."""
         self._stopping = True
         self._wake()
         emulator = self._emulator
@@ -74,24 +76,25 @@ class Screen:
             emulator.kill()
 
     def join(self, timeout: float | None = None) -> None:
+        """Wait at most `timeout` seconds for the thread to end. Returns at once if it was never started."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     def set_active(self, active: bool) -> None:
-        """Whether somebody follows `claude.screen`. The first event after it is the whole picture. Does not block."""
+        """Say whether anybody subscribes to `claude.screen`; the first event is then the whole picture. Does not block."""
         with self._news:
-            self._begins |= active and not self._active
+            self._restarts |= active and not self._active
             self._active = active
         self._wake()
 
     def resize(self, rows: int, cols: int) -> None:
-        """The terminal has this size from what the log holds now on. Does not block."""
+        """Note that the terminal has this size for the output that comes after what the log holds now. Does not block."""
         with self._news:
             self._sizes.add(self._log.seq, _bounded(rows, cols))
         self._wake()
 
     def picture(self) -> dict[str, Any] | None:
-        """The data of `claude.screen`, all rows, as of now. None when the screen is off. Blocks up to PICTURE_TIME."""
+        """The data of `claude.screen` with all rows, as of now; None when there is none. Blocks for PICTURE_TIME at most."""
         with self._news:
             if not self._thread.is_alive():
                 return None
@@ -112,8 +115,8 @@ class Screen:
         try:
             while not self._stopping:
                 self._turn()
-        except Exception as error:  # an extra that fails must cost its own picture and nothing else
-            if not self._stopping:  # stop() kills the emulator
+        except Exception as error:  # the picture is an extra: its failure must not cost anything else
+            if not self._stopping:  # else it is only that stop() killed the emulator
                 log.error("the screen is off: %s: %s", type(error).__name__, error)
                 self._log.append(ev.system_error(f"The screen is off: {error}", "screen", severity="warning"))
         finally:
@@ -127,30 +130,30 @@ class Screen:
     def _turn(self) -> None:
         with self._news:
             active, wanted = self._active, self._wanted
-            begins, self._begins = self._begins, False
+            restarts, self._restarts = self._restarts, False
         if not active and wanted == self._answered:
-            self._follower.want({})  # appends do not wake us
+            self._follower.want({})  # so that no append wakes this thread
             self._follower.wait()
             return
-        if begins:
-            self._frames.begin()
+        if restarts:
+            self._diffs.restart()
         emulator = self._catch_up()
         if self._stopping:
             return
-        self._frames.take(emulator.picture())
+        self._diffs.update(emulator.picture())
         if wanted > self._answered:
             self._reply(wanted)
         if active:
             self._show(emulator)
 
     def _reply(self, wanted: int) -> None:
-        answer = dict(self._frames.full().data)
+        answer = dict(self._diffs.full().data)
         with self._news:
             self._answer, self._answered = answer, wanted
             self._news.notify_all()
 
     def _show(self, emulator: EmulatorProcess) -> None:
-        """Append what changed when it is due, else wait for the time or the output that it takes."""
+        """Append what changed if that is due; otherwise wait until it is, or for more output."""
         now = time.monotonic()
         if not emulator.is_held:
             self._held_since = None
@@ -161,14 +164,14 @@ class Screen:
             self._follower.wait(self._next - now)
         elif self._held_since is not None and now < self._held_since + HOLD_TIME:
             self._follower.wait(self._held_since + HOLD_TIME - now)
-        elif (event := self._frames.diff()) is not None:
+        elif (event := self._diffs.diff()) is not None:
             self._next = now + INTERVAL
             self._log.append(event)
         else:
             self._follower.wait()
 
     def _catch_up(self) -> EmulatorProcess:
-        """Feed what the log has. Its follower wakes us for more output from here on."""
+        """Feed the emulator all output in the log. From here on, more output wakes this thread."""
         emulator = self._emulator or self._begin()
         while not self._stopping:
             batch = self._follower.read((ev.CLAUDE_OUTPUT,), BATCH)
@@ -186,13 +189,13 @@ class Screen:
             self._emulator.close()
         with self._news:
             size = self._sizes.begin()
-        self._emulator = emulator = EmulatorProcess(*size)
+        self._emulator = emulator = EmulatorProcess.spawn(*size)
         self._is_fed = False
         return emulator
 
     def _feed(self, emulator: EmulatorProcess, entry: Entry) -> None:
         self._apply_sizes(emulator, entry.seq - 1)
-        data = entry.event.data
+        data = entry.message()["data"]
         if data["stream"] != "stdout":
             return
         text = data["content"]
@@ -209,7 +212,7 @@ class Screen:
 
 
 def _bounded(*size: int) -> tuple[int, int]:
-    """A size an emulator can have; a terminal that was never sized (0) is taken for 24×80."""
+    """The nearest size that the emulator may have. A terminal that was never given a size (0) counts as 24 x 80."""
     rows, cols = (
         min(max(side, least), most) if side > 0 else usual
         for side, least, most, usual in zip(size, MIN_SIZE, MAX_SIZE, (24, 80), strict=True)
@@ -218,7 +221,7 @@ def _bounded(*size: int) -> tuple[int, int]:
 
 
 class _Sizes:
-    """The terminal's sizes, each with the number of the last event before it. Whoever owns it serialises the calls."""
+    """The terminal's sizes, each with the number of the last event before it. Not thread-safe: the screen's lock guards it."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self._sizes = [(0, size)]
@@ -228,17 +231,17 @@ class _Sizes:
         if size == self._sizes[-1][1]:
             return
         self._sizes.append((seq, size))
-        if len(self._sizes) > MAX_SIZES:  # a replay from before the oldest begins with the oldest
+        if len(self._sizes) > MAX_SIZES:  # a replay of even older output starts with the oldest size that is left
             del self._sizes[0]
             self._applied = max(self._applied - 1, 0)
 
     def begin(self) -> tuple[int, int]:
-        """The size that a replay begins with."""
+        """Start a replay: the size before the first output."""
         self._applied = 1
         return self._sizes[0][1]
 
     def until(self, seq: int) -> Sequence[tuple[int, int]]:
-        """The sizes that come next and were there before what follows event `seq`."""
+        """The next sizes that took effect before the output that follows event `seq`."""
         start = self._applied
         while self._applied < len(self._sizes) and self._sizes[self._applied][0] <= seq:
             self._applied += 1

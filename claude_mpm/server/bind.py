@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -53,6 +52,8 @@ def next_free(host: str | None, port: int) -> list[socket.socket]:
 
 def require_token(sockets: Sequence[socket.socket], token: str | None) -> None:
     """Raises UsageError when another machine could reach the sockets and no token keeps it out."""
+    import ipaddress  # not loaded where only loopback is served
+
     for sock in sockets:
         address = sock.getsockname()[0]
         if token is None and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:

@@ -1,15 +1,15 @@
-"""What a client may ask, and the one reply each command gets."""
+"""The commands of the protocol: what a client may ask, and the one reply that each command gets."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.log import Log
+from claude_mpm.feed.log import Gap, Log
 from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
 from claude_mpm.server.session_view import Control, SessionView
 from claude_mpm.server.subscription import Subscription
@@ -17,29 +17,31 @@ from claude_mpm.system import json_text
 
 HISTORY_DEFAULT = 100  # events
 HISTORY_MAX = 10_000  # events in one reply
+HISTORY_BYTES = 4 * 1024 * 1024  # of events in one reply: clients bound their messages, and a reply is held whole
 MAX_WINDOW = 1000  # columns or rows of a terminal
+MAX_ECHO = 64  # characters of an unknown command that an error repeats
 
 
 @dataclass(frozen=True)
 class Asker:
-    """Who asks, and what it may see and do."""
+    """Whoever sent a request: what it may see, and what it may do."""
 
     name: str
     log: Log
     backend: SessionView
-    status: Callable[[], dict[str, Any]]
+    status: Callable[[], dict[str, Any]]  # the data of `system.status`
     trusted: bool  # it presented the valid token
 
 
 @dataclass(frozen=True)
 class Client(Asker):
-    """An asker that stays."""
+    """An asker that stays connected and may subscribe."""
 
     subscription: Subscription
 
 
 class _Params:
-    """The parameters of one command, at top level or under `params`."""
+    """The parameters of one command, given at top level or under `params`. Each method raises ProtocolError."""
 
     def __init__(self, message: Mapping[str, Any]) -> None:
         inner = message.get("params")
@@ -52,7 +54,7 @@ class _Params:
         if not isinstance(value, list) or not all(is_pattern(item) for item in value):
             raise ProtocolError("invalid_params", f"{name} must be a list of patterns such as *, agent.*, todo.update")
         if len(value) > MAX_PATTERNS:
-            raise ProtocolError("invalid_params", f"{name} may have {MAX_PATTERNS} patterns")
+            raise ProtocolError("invalid_params", f"{name} may have at most {MAX_PATTERNS} patterns")
         return value
 
     def number(self, name: str, lowest: int = 0, highest: int = 2**53) -> int | None:
@@ -63,7 +65,7 @@ class _Params:
             raise ProtocolError("invalid_params", f"{name} must be a whole number from {lowest} to {highest}")
         return value
 
-    def needed_number(self, name: str, lowest: int, highest: int) -> int:
+    def required_number(self, name: str, lowest: int, highest: int) -> int:
         value = self.number(name, lowest, highest)
         if value is None:
             raise ProtocolError("invalid_params", f"{name} is missing")
@@ -72,38 +74,51 @@ class _Params:
     def text(self, name: str) -> str:
         value = self._values.get(name)
         if not isinstance(value, str) or not value:
-            raise ProtocolError("invalid_params", f"{name} must be a text")
+            raise ProtocolError("invalid_params", f"{name} must be a non-empty string")
         return value
 
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
-    """A reply as JSON. `fields` stand before data."""
-    return json_text.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields, "data": data})
+    """A message without a number, as JSON. `fields` are further members beside `data`."""
+    return _reply(kind, [json_text.dumps(data)], fields)
+
+
+def _reply(kind: str, data: list[bytes], fields: Mapping[str, Any]) -> bytes:
+    """The same, with `data` encoded already and in parts, so that a large reply is copied only once."""
+    envelope = json_text.dumps({"type": kind, "timestamp": ev.rfc3339(time.time()), **fields})
+    return b"".join([envelope[:-1], b',"data":', *data, b"}"])
 
 
 def status_reply(asker: Asker, **fields: Any) -> bytes:
-    """The greeting, and the answer to get_status."""
+    """The greeting, and the reply to `get_status`."""
     return reply(ev.SYSTEM_STATUS, asker.status(), instance_id=asker.log.instance_id, **fields)
 
 
-def answer(client: Client, text: bytes, *, limited: bool = False) -> bytes:
-    """Do what the message asks and return the reply. `limited`: do not do it, say why."""
+def gap_message(instance_id: str, gap: Gap, reason: Literal["slow_client", "expired"]) -> bytes:
+    """`system.gap` for the one client that it concerns, as JSON. It has no number because it is not in the log."""
+    event = ev.system_gap(gap.from_seq, gap.to_seq, gap.counts, reason)
+    return reply(event.type, event.data, instance_id=instance_id, source=event.source)
+
+
+def answer(client: Client, text: bytes) -> bytes:
+    """Execute a command and return its reply as JSON. Never raises for what a client can send.
+
+    Only the client's sender thread may call it.
+    """
     fields: dict[str, Any] = {}
     command: str | None = None
     try:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        if limited:
-            raise ProtocolError("rate_limited", "too many replies are unread; commands are dropped until they are read")
         run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
         if run is None:
-            raise ProtocolError("unknown_command", f"there is no command {command[:64]}")
+            raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
         if message.get("instance_id") not in (None, client.log.instance_id):
             raise ProtocolError("wrong_instance", f"this is instance {client.log.instance_id}")
         return run(client, _Params(message), fields)
     except ProtocolError as error:
-        data = {"code": error.code, "message": str(error), "command": command and command[:64]}
+        data = {"code": error.code, "message": str(error), "command": command and command[:MAX_ECHO]}
         return reply("error", data, **fields)
 
 
@@ -122,14 +137,14 @@ def _request_id(message: Mapping[str, Any]) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, (str, int, float)) or isinstance(value, bool):
-        raise ProtocolError("invalid_params", "request_id must be a text or a number")
+        raise ProtocolError("invalid_params", "request_id must be a string or a number")
     return {"request_id": value}
 
 
 def _command(message: Mapping[str, Any]) -> str:
     value = message.get("command")
     if not isinstance(value, str):
-        raise ProtocolError("invalid_command", "command must be a text")
+        raise ProtocolError("invalid_command", "command must be a string")
     return value
 
 
@@ -141,7 +156,7 @@ _Run = Callable[[Client, _Params, dict[str, Any]], bytes]
 def _subscribe(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
     channels, since = params.patterns("channels"), params.number("since")
     if len({*channels, *client.subscription.patterns}) > MAX_PATTERNS:
-        raise ProtocolError("invalid_params", f"a client may have {MAX_PATTERNS} patterns")
+        raise ProtocolError("invalid_params", f"a client may have at most {MAX_PATTERNS} patterns")
     seq = client.subscription.add(channels, since)
     return reply("subscribed", {"channels": list(client.subscription.patterns), "seq": seq}, **fields)
 
@@ -162,9 +177,11 @@ def _get_history(client: Client, params: _Params, fields: dict[str, Any]) -> byt
         HISTORY_DEFAULT if limit is None else min(limit, HISTORY_MAX),
         params.number("since") or 0,
         params.number("before"),
+        HISTORY_BYTES,
     )
-    data = {"events": [entry.message() for entry in entries], "oldest_seq": client.log.oldest_seq(), "more": more}
-    return reply("history", data, **fields)
+    parts = [part for entry in entries for part in (b",", entry.json)][1:]
+    bounds = json_text.dumps({"oldest_seq": client.log.oldest_seq(), "more": more})
+    return _reply("history", [b'{"events":[', *parts, b"],", bounds[1:]], fields)
 
 
 def _get_instances(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
@@ -185,7 +202,7 @@ def _ping(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
 def _control(
     name: str, read: Callable[[_Params], tuple[Any, ...]], audit: Callable[..., dict[str, Any] | None]
 ) -> _Run:
-    """A command that does something to Claude: only with the token, and written into the log first."""
+    """A command that acts on Claude: it needs the token, and is recorded in the log before it is executed."""
 
     def run(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
         if not client.trusted:
@@ -196,7 +213,7 @@ def _control(
         try:
             getattr(control, name)(*arguments)
         except (OSError, ClaudeMpmError) as error:
-            raise ProtocolError("unavailable", f"Claude did not take it: {error}") from None
+            raise ProtocolError("unavailable", f"Claude did not accept it: {error}") from None
         return reply("done", {"command": name}, **fields)
 
     return run
@@ -211,14 +228,14 @@ COMMANDS: dict[str, _Run] = {
     "get_screen": _get_screen,
     "ping": _ping,
 }
-# The audit tells how much was typed, not what: every client reads it, and it may have been a password.
+# The audit event tells how much was typed but not what: every client can read it, and it may be a password.
 CONTROL: dict[str, _Run] = {
     "send_input": _control("send_input", lambda p: (p.text("text"),), lambda text: {"characters": len(text)}),
     "interrupt": _control("interrupt", lambda p: (), lambda: None),
     "stop": _control("stop", lambda p: (), lambda: None),
     "resize": _control(
         "resize",
-        lambda p: (p.needed_number("cols", 1, MAX_WINDOW), p.needed_number("rows", 1, MAX_WINDOW)),
+        lambda p: (p.required_number("cols", 1, MAX_WINDOW), p.required_number("rows", 1, MAX_WINDOW)),
         lambda cols, rows: {"cols": cols, "rows": rows},
     ),
 }

@@ -12,16 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from claude_mpm.config import Limits
-from claude_mpm.feed import event as ev
-from claude_mpm.feed.log import Entry
 from claude_mpm.server import frames
 from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.command_queue import CommandQueue
-from claude_mpm.server.commands import Client, answer, status_reply
-from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame
+from claude_mpm.server.commands import Client, answer, gap_message, status_reply
+from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame, text_frames
 from claude_mpm.server.subscription import Due
-from claude_mpm.server.tape import BATCH_BYTES, Tape, event_frame
-from claude_mpm.system import json_text
+from claude_mpm.server.tape import BATCH_BYTES, Tape
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
@@ -328,9 +325,9 @@ class Connection:
     def _events(self) -> bytes:
         """The next events, read from the log."""
         due = self._subscription.next(self._batch)
-        out = [] if due.gap is None else [self._gap_frame(due)]
-        out += [event_frame(entry) for entry in due.entries]
-        data = b"".join(out)
+        data = text_frames([entry.json for entry in due.entries])
+        if due.gap is not None:
+            data = self._gap_frame(due) + data
         if len(due.entries) < self._batch:
             self._catching_up = False
         if len(data) > BATCH_BYTES:
@@ -350,10 +347,7 @@ class Connection:
 
     def _gap_frame(self, due: Due) -> bytes:
         assert due.gap is not None
-        event = ev.system_gap(due.gap.from_seq, due.gap.to_seq, due.gap.counts, due.reason)
-        message = Entry(0, event, ev.rfc3339(time.time()), self._client.log.instance_id, None).message()
-        del message["seq"]
-        return text_frame(json_text.dumps(message))
+        return text_frame(gap_message(self._client.log.instance_id, due.gap, due.reason))
 
     def _write(self, data: bytes | memoryview) -> None:
         """Send all of `data`. Blocks; raises OSError when the peer takes nothing for `send_time`."""

@@ -1,27 +1,30 @@
-"""HTTP on the same port: the monitor page, and what scripts want without a WebSocket."""
+"""HTTP on the same port: the monitor page, and the status and history for scripts that use no WebSocket."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 
 from claude_mpm.errors import Refused
-from claude_mpm.feed import event as ev
-from claude_mpm.feed.patterns import is_pattern
-from claude_mpm.server.commands import Asker, reply, status_reply
+from claude_mpm.feed.log import Cursor, Entry, Log
+from claude_mpm.feed.patterns import expand, is_pattern
+from claude_mpm.server import proof
+from claude_mpm.server.commands import Asker, gap_message, reply, status_reply
 from claude_mpm.server.handshake import Request
 from claude_mpm.system import json_text
 
-PUBLIC = frozenset({"/", "/healthz"})  # hold nothing secret, need no token
-CHUNK_EVENTS = 256  # events encoded at a time
+PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # served without the token: they hold nothing secret
+PIECE_EVENTS = 256  # events taken from the log at a time
+PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
 _PACKAGE = Path(__file__).parent.parent
 _INLINE = re.compile(r"<(script|style)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
-_LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # CSP has no word for [::1]
+_LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # a CSP source cannot name [::1]
 _EXTRA: dict[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     405: {"Allow": "GET, HEAD"},
@@ -31,7 +34,7 @@ _EXTRA: dict[int, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Page:
-    """An answer. The body may be made while it is sent; its end is the end of the connection."""
+    """An HTTP response. The body may be generated while it is sent; the connection ends with it."""
 
     status: int
     content_type: str
@@ -39,6 +42,7 @@ class Page:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def head(self) -> bytes:
+        """The status line and the headers, up to and with the empty line."""
         headers = {
             "Content-Type": self.content_type,
             "Connection": "close",
@@ -53,15 +57,15 @@ class Page:
 
 
 def refusal(error: Refused) -> Page:
-    """One line saying why."""
+    """The response to a refused request: one line that says why."""
     return Page(error.status, "text/plain; charset=utf-8", [f"{error}\n".encode()], _EXTRA.get(error.status, {}))
 
 
 def page(request: Request, asker: Asker) -> Page:
-    """The answer to a request that was admitted.
+    """The response to a request that the handshake's rules admitted.
 
     Raises:
-        Refused: 404 or 400.
+        Refused: with status 404 (no such page), 400 (bad query) or 503 (the file cannot be read).
     """
     make = _PAGES.get(request.path)
     if make is None:
@@ -72,8 +76,22 @@ def page(request: Request, asker: Asker) -> Page:
         raise Refused(503, f"this cannot be read now: {error.strerror}") from None
 
 
+def proof_page(request: Request, token: str | None, port: int) -> Page:
+    """The image by which a page opened from disk knows us: proof.py. `port` is the one the request arrived on.
+
+    Raises:
+        Refused: 400.
+    """
+    try:
+        width, height = proof.size(token, port, request.query.get("nonce", ""), request.query.get("part", ""))
+    except ValueError as error:
+        raise Refused(400, str(error)) from None
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
+    return Page(200, "image/svg+xml", [proof.svg(width, height)], headers)
+
+
 def content_security_policy(html: str) -> str:
-    """Nothing but the page's own inline script and style, and connections to this machine."""
+    """A policy that allows the page's own inline scripts and styles, connections to this machine, and nothing else."""
     hashes: dict[str, list[str]] = {"script": [], "style": []}
     for tag, text in _INLINE.findall(html):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -100,7 +118,8 @@ def _find(in_checkout: str, packaged: str) -> Path:
 
 
 def _monitor(request: Request, asker: Asker) -> Page:
-    html = _find("monitor.html", "monitor.html").read_text(encoding="utf-8")  # universal newlines, as browsers hash
+    # Read as text, so that line ends are normalised as browsers do before they hash a script.
+    html = _find("monitor.html", "monitor.html").read_text(encoding="utf-8")
     headers = {"Content-Security-Policy": content_security_policy(html)}
     return Page(200, "text/html; charset=utf-8", [html.encode()], headers)
 
@@ -124,20 +143,55 @@ def _instances(request: Request, asker: Asker) -> Page:
 def _events(request: Request, asker: Asker) -> Page:
     types = [word for word in request.query.get("types", "").split(",") if word] or ["*"]
     if not all(map(is_pattern, types)):
-        raise Refused(400, "types is a list of patterns with commas between: agent.*,todo.update")
+        raise Refused(400, "types is a comma-separated list of patterns: agent.*,todo.update")
     since, limit = _number(request, "since"), _number(request, "limit")
-    log = asker.log
-    lost = log.gap(since, types) if since is not None else None
-    entries, _ = log.history(types, log.seq if limit is None else limit, since or 0)
+    return Page(200, "application/x-ndjson", _lines(asker.log, types, since, limit))
 
-    def lines() -> Iterable[bytes]:
-        if lost is not None:
-            gap = ev.system_gap(lost.from_seq, lost.to_seq, lost.counts, "expired")
-            yield reply(gap.type, gap.data, instance_id=log.instance_id, source=gap.source) + b"\n"
-        for start in range(0, len(entries), CHUNK_EVENTS):
-            yield b"".join([entry.json() + b"\n" for entry in entries[start : start + CHUNK_EVENTS]])
 
-    return Page(200, "application/x-ndjson", lines())
+def _lines(log: Log, types: list[str], since: int | None, limit: int | None) -> Iterator[bytes]:
+    """The kept events after `since`, or the newest `limit` of them, as lines, and the gaps before and between them.
+
+    Reads the log piece by piece while the client takes them, so a slow client holds a piece in memory and not the log.
+    What it loses meanwhile is told as `slow_client`; what was lost before, only when it named a `since`.
+    """
+    kinds = expand(types)
+    low, end = since or 0, log.seq
+    start = low if limit is None else _before_newest(log, types, limit, low)
+    gap = log.gap(low, types, start) if since is not None else None
+    cursor = Cursor(log, start, dict.fromkeys(kinds, start), dict.fromkeys(kinds, end))
+    reason: Literal["slow_client", "expired"] = "expired"
+    while True:
+        batch = cursor.next(PIECE_EVENTS)
+        if batch.gap is not None and (since is not None or reason == "slow_client"):
+            gap = batch.gap if gap is None else gap | batch.gap
+        if gap is not None:
+            yield gap_message(log.instance_id, gap, reason) + b"\n"
+        if not batch.entries:
+            return
+        yield from _pieces(batch.entries)
+        gap, reason = None, "slow_client"
+
+
+def _before_newest(log: Log, types: list[str], limit: int, since: int) -> int:
+    """The number after which the newest `limit` events begin."""
+    entries, more = log.history(types, limit, since)
+    if not more:
+        return since
+    return entries[0].seq - 1 if entries else log.seq
+
+
+def _pieces(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The entries as lines, joined to pieces that are worth a system call."""
+    lines: list[bytes] = []
+    size = 0
+    for entry in entries:
+        lines += (entry.json, b"\n")
+        size += len(entry.json) + 1
+        if size >= PIECE_BYTES:
+            yield b"".join(lines)
+            lines, size = [], 0
+    if lines:
+        yield b"".join(lines)
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -145,7 +199,7 @@ def _number(request: Request, name: str) -> int | None:
     if not value:
         return None
     if not (value.isascii() and value.isdecimal() and len(value) <= 15):
-        raise Refused(400, f"{name} is a whole number")
+        raise Refused(400, f"{name} must be a whole number")
     return int(value)
 
 

@@ -17,6 +17,7 @@ from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
+from claude_mpm.server import proof
 from claude_mpm.server.bind import require_token
 from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.commands import Asker, Client
@@ -306,6 +307,8 @@ class Server:
         connection.run(rest)
 
     def _page(self, request: HttpRequest, wanted: Request, trusted: bool) -> pages.Page:
+        if wanted.path == proof.PATH:
+            return pages.proof_page(wanted, self._config.token, request.sock.getsockname()[1])
         return pages.page(wanted, Asker(request.name, self._log, self._session, self.status, trusted))
 
     def _tell_demand(self) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from itertools import accumulate, takewhile
 from typing import NamedTuple
 
-from claude_mpm.feed.log import Cursor, Entry, Log
+from claude_mpm.feed.log import Cursor, Log
 from claude_mpm.server.frames import text_frame
 
 BATCH_BYTES = 128 * 1024  # what one chunk aims at
@@ -56,7 +56,7 @@ class Tape:
             self.start = batch.gap.to_seq
         if not batch.entries:
             return None
-        frames = [event_frame(entry) for entry in batch.entries]
+        frames = [text_frame(entry.json) for entry in batch.entries]
         data = memoryview(b"".join(frames))
         chunk = Chunk([entry.seq for entry in batch.entries], list(accumulate(map(len, frames))), data)
         self._chunks.append(chunk)
@@ -90,10 +90,3 @@ class Tape:
             if size >= max_size:
                 return views, seq
         return views, self.cursor
-
-
-def event_frame(entry: Entry) -> bytes:
-    """The entry's WebSocket frame, encoded on first need. Any thread."""
-    if entry.frame is None:
-        entry.frame = text_frame(entry.json())
-    return entry.frame

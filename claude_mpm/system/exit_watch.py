@@ -1,4 +1,4 @@
-"""The end of a process that is not our child."""
+"""Waits for the end of a process that is not our child."""
 
 from __future__ import annotations
 
@@ -10,37 +10,40 @@ from types import TracebackType
 
 from claude_mpm.system.processes import process_identity
 
-EXIT_POLL = 0.2  # seconds between two looks where the system has no pidfd
+EXIT_POLL = 0.2  # seconds between two checks on systems without pidfds
 
 
 class ExitWatch:
-    """Waits for the end of a process that is not our child. For one thread; close() or `with` when done."""
+    """Watches one process from the moment this is built. For one thread; close() it, or use `with`."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self._identity = process_identity(pid)
         self._pidfd: int | None = None
         if self._identity is not None and hasattr(os, "pidfd_open"):
-            with suppress(OSError):  # gone just now, or a kernel before 5.3
+            with suppress(OSError):  # it has just ended, or this is a kernel before 5.3
                 self._pidfd = os.pidfd_open(pid)
 
     def fileno(self) -> int | None:
-        """A descriptor that is readable when the process has ended; None: this system has none, or it is gone."""
+        """Return a descriptor that becomes readable when the process ends; None if it has ended or pidfds are missing."""
         return self._pidfd
 
     def wait(self, wake_fd: int | None = None, timeout: float | None = None) -> bool:
-        """Block until the process ended (True), or `wake_fd` is readable or `timeout` seconds passed (False)."""
+        """Block until the process has ended, `wake_fd` is readable or `timeout` seconds have passed.
+
+        Returns whether the process has ended.
+        """
         deadline = None if timeout is None else time.monotonic() + timeout
         poller = select.poll()
         for fd in (self._pidfd, wake_fd):
             if fd is not None:
                 poller.register(fd, select.POLLIN)
         while self._runs():
-            left = EXIT_POLL if self._pidfd is None else None
+            pause = EXIT_POLL if self._pidfd is None else None
             if deadline is not None:
-                rest = max(deadline - time.monotonic(), 0.0)
-                left = rest if left is None else min(left, rest)
-            ready = poller.poll(None if left is None else left * 1000)
+                left = max(deadline - time.monotonic(), 0.0)
+                pause = left if pause is None else min(pause, left)
+            ready = poller.poll(None if pause is None else pause * 1000)
             if any(fd == wake_fd for fd, _ in ready) or (deadline is not None and time.monotonic() >= deadline):
                 return not self._runs()
         return True
@@ -49,6 +52,7 @@ class ExitWatch:
         return self._identity is not None and process_identity(self._pid) == self._identity
 
     def close(self) -> None:
+        """Release the descriptor; closing twice is harmless."""
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None

@@ -1,4 +1,4 @@
-"""Reading a file that somebody else may have put there."""
+"""Reads files that somebody else may have put there."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ from pathlib import Path
 
 
 def read_file(path: Path, limit: int) -> tuple[bytes, float]:
-    """The content of a regular file of at most `limit` bytes, and its mtime. Does not block, whatever is there.
+    """Return the content of a regular file, and its modification time in seconds since the epoch.
+
+    Does not block, whatever is there. Symbolic links are refused: whoever can write in that directory could point one
+    at any file of ours.
+
+    Args:
+        limit: bytes; a larger file is refused.
 
     Raises:
-        OSError: it cannot be opened; it is a symbolic link: whoever can write there could point it at any file of ours.
-        ValueError: it is no file, or too large.
+        OSError: it cannot be opened or read, or is a symbolic link.
+        ValueError: it is not a regular file, or is too large.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: a FIFO would hang
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # NONBLOCK: a FIFO would block
     try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
-        if found.st_size <= limit:
+        if status.st_size <= limit:
             with open(fd, "rb", closefd=False) as file:
                 data = file.read(limit + 1)
             if len(data) <= limit:
-                return data, found.st_mtime
+                return data, status.st_mtime
         raise ValueError("too large")
     finally:
         os.close(fd)

@@ -22,7 +22,7 @@ from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
 from claude_mpm.system.files import read_file
 from claude_mpm.system.json_text import dumps, loads
-from claude_mpm.system.processes import process_identity
+from claude_mpm.system.processes import pid_namespace, process_identity
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ class Holder:
         return f"{self.command or 'a process'} (pid {self.pid})"
 
 
-def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> None:
-    """Say that this process serves `info` (as in `session.start`).
+def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watched_pid: int | None = None) -> None:
+    """Say that this process serves `info` (as in `session.start`), and watches the Claude `watched_pid`.
 
     Raises:
         OSError: the file cannot be written.
@@ -63,7 +63,15 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None) -> Non
     for made in (state_dir, directory):
         made.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.chmod(directory, 0o700)  # an older one may be open to others
-    content = dumps({"info": dict(info), "token": token, "where": _where(), "process": process_identity(os.getpid())})
+    content = dumps(
+        {
+            "info": dict(info),
+            "token": token,
+            "where": pid_namespace(),
+            "process": process_identity(os.getpid()),
+            "watched": watched_pid and (process_identity(watched_pid) or (watched_pid, 0.0)),  # it may have ended
+        }
+    )
     fd, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=directory)  # mode 0600
     try:
         with open(fd, "wb") as file:
@@ -114,6 +122,15 @@ def who_holds(port: int, state_dir: Path | None = None) -> Holder | None:
     return None
 
 
+def is_ending(port: int, state_dir: Path) -> bool:
+    """Whether the Claude that the instance on `port` watched has ended: its monitor is about to give up the port."""
+    for record in _records(state_dir):
+        if record["info"]["port"] == port:
+            watched = record.get("watched")
+            return isinstance(watched, list) and len(watched) == 2 and process_identity(watched[0]) != tuple(watched)
+    return False
+
+
 def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
     """The files of instances that run."""
     directory = state_dir / "instances"
@@ -121,7 +138,7 @@ def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
         names = sorted(os.listdir(directory))[:MAX_FILES]
     except OSError:
         return
-    where = _where()
+    where = pid_namespace()
     for path in (directory / name for name in names):
         try:
             record = _read(path)
@@ -166,14 +183,6 @@ def _remove(path: Path, older_than: float | None = None) -> None:
     with suppress(OSError):
         if older_than is None or time.time() - path.lstat().st_mtime > older_than:
             path.unlink()
-
-
-def _where() -> str:
-    """What pids are relative to: this run of the kernel, this pid namespace. Empty where that is not to be had."""
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
 
 
 def _reached_by_loopback(address: str) -> bool:

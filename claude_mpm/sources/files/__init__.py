@@ -1,1 +1,1 @@
-"""Claude's files, watched and read on."""
+"""Claude's files: found, watched and read as they grow."""

@@ -1,4 +1,4 @@
-"""Where a directory is that may be missing at any depth: itself, or the existing ancestor to observe until it appears."""
+"""Locates a directory that may be missing at any depth: itself or, until it appears, its nearest existing ancestor."""
 
 from __future__ import annotations
 
@@ -7,50 +7,61 @@ import stat
 from collections.abc import Callable
 
 OnChange = Callable[["frozenset[str] | None"], None]
-Identity = tuple[int, int]  # st_dev, st_ino
+Inode = tuple[int, int]  # st_dev, st_ino
 
 
-class Place:
-    """One directory somebody wants to know about. For one thread."""
+class WatchedDir:
+    """One directory somebody wants to hear about. For one thread.
+
+    Attributes:
+        path: the directory's absolute path.
+        on_change: whom to tell.
+        observed: the real path to observe now.
+        inode: the inode of `observed`; another one means that the directory was replaced.
+        awaited: the name in `observed` whose appearance brings `path` nearer; None when `observed` is `path` itself.
+        full_scan_due: `on_change` has yet to be told to look at everything.
+    """
 
     def __init__(self, path: str, on_change: OnChange) -> None:
         self.path = path
         self.on_change = on_change
-        self.everything = True  # `on_change` is to be told: look at everything
-        self.observed = ""  # the real path to observe
-        self.identity: Identity = (0, 0)  # of `observed`
-        self.awaited: str | None = ""  # the name in `observed` that brings `path` nearer; None: `observed` is `path`
+        self.observed = ""
+        self.inode: Inode = (0, 0)
+        self.awaited: str | None = ""
+        self.full_scan_due = True
         self._mtime_ns = 0
-        self._suspect = False
+        self._may_lose_events = False
 
-    def find(self, quiet: bool = False) -> None:
-        """Look where it is now: a few os.stat calls, one when nothing moved.
+    def locate(self, quiet: bool = False) -> None:
+        """Find out where the directory is now: a few calls of os.stat, a single one if nothing has moved.
 
-        `quiet`: no event came since the last look. When its time stamp moved all the same, and still no event comes
-        until the next look, events are being lost (the kernel's queue overflowed, a network file system).
+        Args:
+            quiet: no event has come since the previous call. If the directory's time stamp has changed all the same,
+                and no event comes before the next call either, events are being lost (the kernel's queue has
+                overflowed, or this is a network file system): a full scan is due then.
         """
         path, awaited = self.path, None
-        while (found := _directory(path)) is None:
+        while (status := _stat_directory(path)) is None:
             parent, awaited = os.path.split(path)
             if parent == path:
-                return  # not even "/"
+                return  # not even "/" can be read
             path = parent
-        identity = (found.st_dev, found.st_ino)
-        if (identity, awaited) != (self.identity, self.awaited):
-            self.everything |= awaited is None or self.awaited is None
-            self.observed, self.identity, self.awaited = os.path.realpath(path), identity, awaited
-            self._suspect = False
+        inode = (status.st_dev, status.st_ino)
+        if (inode, awaited) != (self.inode, self.awaited):
+            self.full_scan_due |= awaited is None or self.awaited is None
+            self.observed, self.inode, self.awaited = os.path.realpath(path), inode, awaited
+            self._may_lose_events = False
         elif quiet:
-            self.everything |= self._suspect
-            self._suspect = awaited is None and found.st_mtime_ns != self._mtime_ns
+            self.full_scan_due |= self._may_lose_events
+            self._may_lose_events = awaited is None and status.st_mtime_ns != self._mtime_ns
         else:
-            self._suspect = False
-        self._mtime_ns = found.st_mtime_ns
+            self._may_lose_events = False
+        self._mtime_ns = status.st_mtime_ns
 
 
-def _directory(path: str) -> os.stat_result | None:
+def _stat_directory(path: str) -> os.stat_result | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return found if stat.S_ISDIR(found.st_mode) else None
+    return status if stat.S_ISDIR(status.st_mode) else None

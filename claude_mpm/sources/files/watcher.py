@@ -1,51 +1,41 @@
-"""Directories that change: one watchdog observer, and one thread in which every callback runs.
+"""Tells which files changed in watched directories, and runs every callback in one thread, the `file-reader`.
 
-watchdog's own threads only note (directory, name) and wake the `file-reader`; all file parsing, and
-whatever is built on it, is single-threaded there. What is to be observed is worked out anew by
-`_look`, once a second and whenever an event hints at it: a directory may be missing at any depth,
-appear, go, or be replaced by another of the same name.
+watchdog's own threads only note (directory, name) and wake the file-reader, so that parsing files, and whatever is
+built on it, is single-threaded. What has to be observed is worked out again once a second and whenever an event hints
+at a change: a directory may be missing at any depth, appear, vanish, or be replaced by another one of the same name.
 """
 
 from __future__ import annotations
 
-import errno
-import importlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from claude_mpm.sources.files.watched_dir import Identity, OnChange, Place
-from claude_mpm.sources.files.work_queue import Inbox, Names, Work
+from claude_mpm.sources.files.observer import ITSELF, POLL, ObservedDirs, system_observer
+from claude_mpm.sources.files.watched_dir import OnChange, WatchedDir
+from claude_mpm.sources.files.work_queue import Names, Work, WorkQueue
 
 if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
-    from watchdog.observers.api import BaseObserver, ObservedWatch
+    from watchdog.observers.api import BaseObserver
 
 log = logging.getLogger(__name__)
 
-Note = Callable[[str, str], None]  # a directory, a name in it
-
-MAX_SENTENCES = 100  # different troubles told and logged
-SETTLE = 8  # looks in a row while directories appear under our eyes; the next second goes on
-POLL = 0.5  # seconds between two snapshots where there is no inotify
-CLOSE_TIME = 5.0  # seconds watchdog's threads get to end; they are daemons
-OUT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ENOMEM)  # inotify instances or watches
-MOVE_GROUPERS = (("inotify_move_event_grouper", "InotifyMoveEventGrouper"), ("inotify_buffer", "InotifyBuffer"))  # 7, 5
-ITSELF = ""  # as a name: the directory itself is gone
+MAX_SENTENCES = 100  # different problems that are told and logged
+MAX_SCANS = 8  # scans in a row while directories keep appearing; the scan a second later goes on from there
 
 
 class Watcher:
-    """Calls back, in its thread `file-reader`, when something in a directory changed.
+    """Calls back, in its thread `file-reader`, when something in a watched directory has changed.
 
     Args:
-        on_error: gets one sentence when watching is impaired or a callback failed, each sentence once; in `file-reader`.
-        poll_interval: seconds between two looks for directories that appeared or were replaced.
-        make_observer: makes the watchdog observer; the default is the system's best.
+        on_error: gets one sentence when watching is impaired, a callback has failed or work was lost; each sentence
+            once, in the file-reader.
+        poll_interval: seconds between two scans for directories that have appeared or were replaced.
+        make_observer: makes the watchdog observer; by default the best one for this system.
     """
 
     def __init__(
@@ -58,124 +48,142 @@ class Watcher:
         self._on_error = on_error
         self._interval = poll_interval
         self._thread = threading.Thread(target=self._run, name="file-reader")
-        self._inbox = Inbox()
-        self._lock = threading.Lock()  # guards replacing `_places`
-        self._places: tuple[Place, ...] = ()
-        self._observed = _Observed(make_observer or _system_observer, self._inbox.note, self._tell)
-        self._seen: set[str] = set()  # directories with events since the last look
+        self._queue = WorkQueue()
+        self._lock = threading.Lock()  # guards replacing `_dirs`
+        self._dirs: tuple[WatchedDir, ...] = ()
+        self._observed = ObservedDirs(make_observer or system_observer, self._queue.note, self._tell)
+        self._seen: set[str] = set()  # directories with events since the previous scan
         self._told: set[str] = set()
 
     def start(self) -> None:
-        """Start watching. Does not block: watchdog is loaded in the new thread."""
+        """Start the file-reader. Does not block: watchdog is loaded in the new thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end; what is still waiting is dropped. Any thread."""
-        self._inbox.close()
+        """Ask the file-reader to end; what is still queued is dropped. Any thread, any number of times."""
+        self._queue.close()
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait for the thread, and the observer it owns, to end."""
+        """Wait for the file-reader, and the observer it owns, to end."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
-    def watch(self, directory: Path, on_change: OnChange) -> None:
-        """Call `on_change` with the names changed in `directory` (not below it) from now on. Any thread, any time.
+    @property
+    def stopping(self) -> bool:
+        """Whether stop() was called: a callback with a lot left to read should give up. Any thread."""
+        return self._queue.closed
 
-        None instead of names means "look at everything": the first call, which comes soon even if the directory does
-        not exist; the directory appeared, went or was replaced; events were lost.
+    def watch(self, directory: Path, on_change: OnChange) -> None:
+        """Call `on_change` with the names that change directly in `directory`. Any thread, at any time.
+
+        None instead of names means "look at everything". That is the first call, which comes soon even if the
+        directory does not exist, and every call after the directory appeared, vanished or was replaced, and after
+        events were lost.
         """
-        place = Place(os.path.abspath(directory), on_change)
+        watched = WatchedDir(os.path.abspath(directory), on_change)
         with self._lock:
-            self._places = (*self._places, place)
-        self._inbox.hint()
+            self._dirs = (*self._dirs, watched)
+        self._queue.request_scan()
 
     def unwatch(self, directory: Path, on_change: OnChange) -> None:
         """Undo the watch() calls with these arguments. Any thread.
 
-        In the file-reader: no call comes after it. Elsewhere one may be under way.
+        When called in the file-reader, no further call of `on_change` follows; from another thread, one may already
+        be under way.
         """
         path = os.path.abspath(directory)
         with self._lock:
-            self._places = tuple(p for p in self._places if (p.path, p.on_change) != (path, on_change))
-        self._inbox.hint()
+            self._dirs = tuple(each for each in self._dirs if (each.path, each.on_change) != (path, on_change))
+        self._queue.request_scan()
 
     def post(self, work: Work) -> bool:
-        """Run `work` in the file-reader, in order of posting. False: 10,000 calls wait already, or it is stopping."""
-        return self._inbox.post(work)
+        """Run `work` in the file-reader, in the order of posting. Any thread; does not block.
+
+        Returns False if 10,000 calls wait already, which on_error is told, or if the watcher is stopping.
+        """
+        return self._queue.post(work)
 
     def post_after(self, seconds: float, work: Work) -> bool:
-        """Run `work` in the file-reader after `seconds`. False as for post()."""
-        return self._inbox.post(work, seconds)
+        """Run `work` in the file-reader once `seconds` have passed; otherwise like post()."""
+        return self._queue.post(work, seconds)
+
+    def post_once(self, work: Work) -> bool:
+        """Run `work` in the file-reader unless it is already waiting to run. Any thread; does not block.
+
+        Never refused for want of room, only (False) when the watcher is stopping. See WorkQueue.post_once().
+        """
+        return self._queue.post_once(work)
 
     # --- file-reader ---
 
     def _run(self) -> None:
         try:
             self._observed.open()
-            look_at = time.monotonic()
-            while (taken := self._inbox.take(look_at)) is not None:
+            scan_at = time.monotonic()
+            while (taken := self._queue.take(scan_at)) is not None:
+                if taken.refused:
+                    self._tell(f"{taken.refused} calls to the file reader were lost: too many were waiting.")
                 for work in taken.work:
                     self._guarded(work)
-                look = self._deliver(taken.names) or taken.hint
-                if look or time.monotonic() >= look_at:
-                    self._look()
-                    look_at = time.monotonic() + (POLL if self._observed.polling else self._interval)
+                scan = self._deliver(taken.names) or taken.scan
+                if scan or time.monotonic() >= scan_at:
+                    self._scan()
+                    scan_at = time.monotonic() + (POLL if self._observed.polling else self._interval)
         except Exception:
             log.exception("the file-reader ended")
-            self._tell("Claude's files are not watched any more: the file reader failed.")
+            self._tell("Claude's files are no longer watched: the file reader failed.")
         finally:
-            self._inbox.close()
+            self._queue.close()
             self._observed.close()
 
     def _deliver(self, changed: Names) -> bool:
-        """Call back for what changed. True: a look is due."""
-        look = False
+        """Call back for what has changed. Returns whether a scan is due."""
+        scan = False
         self._seen.update(changed)
-        for directory, noted in changed.items():
-            if noted is not None and ITSELF in noted:
-                noted.discard(ITSELF)
+        for directory, names in changed.items():
+            if names is not None and ITSELF in names:
+                names.discard(ITSELF)
                 self._observed.forget(directory)
-                look = True
-            for place in self._places:
-                if place.observed == directory and place.awaited is not None:
-                    look |= noted is None or place.awaited in noted
-                elif place.observed == directory and (noted is None or noted):
-                    self._call(place, None if noted is None else frozenset(noted))
-        return look
+                scan = True
+            for watched in self._dirs:
+                if watched.observed == directory and watched.awaited is not None:
+                    scan |= names is None or watched.awaited in names
+                elif watched.observed == directory and (names is None or names):
+                    self._call(watched, None if names is None else frozenset(names))
+        return scan
 
-    def _look(self) -> None:
-        """Find every directory again, observe what is there now, and tell who has to look at everything."""
-        places = self._places
-        for place in places:
-            place.find(quiet=place.observed not in self._seen)
+    def _scan(self) -> None:
+        """Locate every directory again, observe what is there now, and call back those that must look at everything."""
+        dirs = self._dirs
+        for watched in dirs:
+            watched.locate(quiet=watched.observed not in self._seen)
         self._seen.clear()
-        for _ in range(SETTLE):
-            wanted = [place for place in places if place.awaited is None or not self._observed.polling]
-            fresh = self._observed.observe({place.observed: place.identity for place in wanted})
+        for _ in range(MAX_SCANS):
+            wanted = [watched for watched in dirs if watched.awaited is None or not self._observed.polling]
+            fresh = self._observed.observe({watched.observed: watched.inode for watched in wanted})
             if not fresh:
                 break
-            for place in places:
-                place.everything |= place.awaited is None and place.observed in fresh
-                place.find()  # again: it may have appeared just before its ancestor was observed
-        for place in places:
-            if place.everything:
-                place.everything = False
-                self._call(place, None)
+            for watched in dirs:
+                watched.full_scan_due |= watched.awaited is None and watched.observed in fresh
+                watched.locate()  # again: it may have appeared just before its ancestor was observed
+        for watched in dirs:
+            if watched.full_scan_due:
+                watched.full_scan_due = False
+                self._call(watched, None)
 
-    def _call(self, place: Place, names: frozenset[str] | None) -> None:
-        if place in self._places:  # a callback before this one may have unwatched it
-            self._guarded(lambda: place.on_change(names))
+    def _call(self, watched: WatchedDir, names: frozenset[str] | None) -> None:
+        if watched in self._dirs:  # a callback before this one may have unwatched it
+            self._guarded(lambda: watched.on_change(names))
 
     def _guarded(self, work: Work) -> None:
         try:
             work()
         except Exception as error:
-            sentence = f"Reading Claude's files went wrong: {type(error).__name__}: {error}"
-            if self._tell(sentence):
+            if self._tell(f"Reading Claude's files went wrong: {type(error).__name__}: {error}"):
                 log.exception("a callback of the file-reader failed")
 
     def _tell(self, sentence: str) -> bool:
-        """Whether it was new."""
+        """Log and tell a problem. Returns whether it was a new one."""
         if sentence in self._told or len(self._told) >= MAX_SENTENCES:
             return False
         self._told.add(sentence)
@@ -185,121 +193,3 @@ class Watcher:
         except Exception:
             log.exception("on_error failed")
         return True
-
-
-class _Observed:
-    """The directories under watchdog's eyes. For the file-reader only, and never called with a lock held."""
-
-    def __init__(self, make_observer: Callable[[], BaseObserver], note: Note, tell: Callable[[str], bool]) -> None:
-        self._make_observer = make_observer
-        self._note = note
-        self._tell = tell
-        self._observer: BaseObserver | None = None
-        self.polling = False  # then ancestors, which may be large, are left to the looks
-        self._watches: dict[str, tuple[ObservedWatch, Identity]] = {}
-
-    def open(self) -> None:
-        try:
-            self._observer = self._make_observer()
-            self._observer.start()
-        except (OSError, RuntimeError) as error:  # EMFILE; "can't start new thread"
-            self._poll_instead(error)
-
-    def close(self) -> None:
-        observer, self._observer = self._observer, None
-        self._watches.clear()
-        if observer is None:
-            return
-        with suppress(OSError, RuntimeError):  # a watch that died by itself
-            observer.stop()
-        if observer.ident is not None:
-            observer.join(CLOSE_TIME)
-
-    def observe(self, wanted: dict[str, Identity]) -> set[str]:
-        """Make these the observed directories. Returns those whose observation is new."""
-        assert self._observer is not None
-        alive = {emitter.watch for emitter in self._observer.emitters if emitter.is_alive()}
-        for path, (watch, identity) in list(self._watches.items()):
-            if wanted.get(path) != identity or watch not in alive:
-                self.forget(path)
-        return {path for path in wanted.keys() - self._watches.keys() if self._schedule(path, wanted[path])}
-
-    def forget(self, path: str) -> None:
-        watch, _ = self._watches.pop(path, (None, None))
-        if watch is not None and self._observer is not None:
-            with suppress(KeyError, OSError, RuntimeError):  # it died by itself
-                self._observer.unschedule(watch)
-
-    def _schedule(self, path: str, identity: Identity) -> bool:
-        if not os.access(path, os.R_OK | os.X_OK):  # watchdog's inotify observer ignores EACCES: no error, no events
-            self._tell(f"{path} cannot be read: permission denied.")
-            return False
-        assert self._observer is not None
-        try:
-            watch = self._observer.schedule(cast(Any, _Handler(path, self._note)), path, event_filter=_wanted_events())
-        except (FileNotFoundError, NotADirectoryError):
-            return False  # gone again
-        except (OSError, RuntimeError) as error:
-            if self.polling or (isinstance(error, OSError) and error.errno not in OUT_OF):
-                self._tell(f"{path} cannot be watched: {error}.")
-                return False
-            self._poll_instead(error)
-            return self._schedule(path, identity)
-        self._watches[path] = (watch, identity)
-        for thread in threading.enumerate():
-            if type(thread).__module__.startswith("watchdog.") and thread.name.startswith("Thread-"):
-                thread.name = f"file-{type(thread).__name__}"
-        return True
-
-    def _poll_instead(self, error: Exception) -> None:
-        from watchdog.observers.polling import PollingObserver
-
-        self._tell(
-            f"The system has no file watches left ({error}); Claude's files are looked at every {POLL:g} s instead. "
-            "A higher fs.inotify.max_user_watches or max_user_instances helps."
-        )
-        self.close()
-        self.polling = True
-        self._observer = PollingObserver(timeout=POLL)
-        self._observer.start()
-
-
-class _Handler:
-    """What watchdog calls. Opens nothing (that would be an event again), never raises (that would end its thread)."""
-
-    def __init__(self, directory: str, note: Note) -> None:
-        self._directory = directory
-        self._note = note
-
-    def dispatch(self, event: FileSystemEvent) -> None:
-        for path in (event.src_path, event.dest_path):
-            directory, name = os.path.split(os.fsdecode(path))
-            if path == self._directory:
-                self._note(self._directory, ITSELF)
-            elif directory == self._directory:
-                self._note(self._directory, name)
-
-
-def _wanted_events() -> list[type[FileSystemEvent]]:
-    """Not: opened, closed after reading, attributes, and "the directory was modified", which repeats the others."""
-    from watchdog import events as of
-
-    files = [of.FileCreatedEvent, of.FileModifiedEvent, of.FileMovedEvent, of.FileDeletedEvent, of.FileClosedEvent]
-    return [*files, of.DirCreatedEvent, of.DirMovedEvent, of.DirDeletedEvent]
-
-
-def _system_observer() -> BaseObserver:
-    """watchdog's best for this system.
-
-    Its inotify observers hold back half a rename whose other half is elsewhere, and every event behind it, for half
-    a second. To us the halves are two names anyway: no delay. They also log as an error that an event came for a
-    watch that was just given up, which says nothing.
-    """
-    from watchdog.observers import Observer
-
-    importlib.import_module("watchdog.observers.polling")  # needed when descriptors ran out: too late to load it then
-    logging.getLogger("watchdog.observers.inotify").setLevel(logging.CRITICAL)
-    for module, grouper in MOVE_GROUPERS:
-        with suppress(ImportError, AttributeError):
-            getattr(importlib.import_module(f"watchdog.observers.{module}"), grouper).delay = 0.0
-    return Observer()

@@ -1,4 +1,8 @@
-"""Model API messages, which transcripts and stream-json carry alike: blocks into observations."""
+"""Messages of the model API, which transcripts and stream-json carry alike, block by block. Pure; any thread.
+
+An answer is written as several records of one content block each, which share `message.id` and repeat `usage` (seen in
+1.0.128 to 2.1.330).
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from claude_mpm.sources.parse.json_values import mapping, plain, sequence, text, whole
+from claude_mpm.feed.cutting import cut
+from claude_mpm.sources.parse.json_values import mapping, name, plain, sequence, text, whole
 from claude_mpm.sources.parse.observations import (
+    MAX_REASON,
     AgentEnded,
     AgentSeen,
     ApiFailed,
@@ -21,11 +27,10 @@ from claude_mpm.sources.parse.observations import (
     Who,
 )
 
-SYNTHETIC = (
-    "<synthetic>"  # the "model" of texts Claude Code itself puts in Claude's mouth: errors, and some that are none
-)
-_NOT_SAID = ("No response requested.", "(no content)")
+SYNTHETIC = "<synthetic>"  # the "model" of texts that Claude Code itself puts in the place of an answer
+_PLACEHOLDERS = ("No response requested.", "(no content)")  # synthetic texts that report no error
 INTERRUPTED = "[Request interrupted by user"
+NOTIFICATION = "<task-notification>"
 # Records of Claude Code's own doing that are stored as if the user had typed them.
 _NOT_TYPED = (
     "<command-",
@@ -34,93 +39,110 @@ _NOT_TYPED = (
     "<system-reminder>",
     "Caveat: The messages below were generated",
 )
-NOTIFICATION = "<task-notification>"
 
 
 def assistant(message: Mapping[str, Any], who: Who, at: float | None, *, api_error: bool = False) -> list[Observation]:
-    """What an assistant's message shows: texts, tool calls, tokens."""
-    message_id, model = text(message.get("id")), text(message.get("model"))
-    found: list[Observation] = []
+    """The texts, tool calls and tokens of an assistant message {`id`, `model`, `content`, `usage`, `stop_reason`}.
+
+    Args:
+        at: when it was written, seconds since the epoch; None when the record does not say.
+        api_error: whether the record says that its text reports an error of the API.
+    """
+    message_id, model = name(message.get("id")), name(message.get("model"))
+    seen: list[Observation] = []
     for block in map(mapping, sequence(message.get("content"))):
-        kind, said = block.get("type"), text(block.get("text"))
-        if kind == "text" and said and (api_error or (model == SYNTHETIC and said not in _NOT_SAID)):
-            found.append(ApiFailed(who, at, said, message_id, True))
-        elif kind == "text" and said and model != SYNTHETIC:
-            found.append(Said(who, at, said, message_id, model))
-        elif kind == "tool_use" and (tool := text(block.get("name"))):
-            found.append(ToolStarted(who, at, text(block.get("id")), tool, block.get("input")))
+        kind, words = block.get("type"), text(block.get("text"))
+        if kind == "text" and words and (api_error or (model == SYNTHETIC and words not in _PLACEHOLDERS)):
+            seen.append(ApiFailed(who, at, words, message_id, True))
+        elif kind == "text" and words and model != SYNTHETIC:
+            seen.append(Said(who, at, words, message_id, model))
+        elif kind == "tool_use" and (tool := name(block.get("name"))):
+            seen.append(ToolStarted(who, at, name(block.get("id")), tool, block.get("input")))
     usage = mapping(message.get("usage"))
     if message_id and usage and model != SYNTHETIC:
+        seen.append(_used(usage, who, at, message_id, model, final=bool(message.get("stop_reason"))))
+    return seen
 
-        def count(name: str) -> int:
-            return whole(usage.get(name)) or 0
 
-        found.append(
-            Used(
-                who, at, message_id, model,
-                input=count("input_tokens"),
-                output=count("output_tokens"),
-                cache_read=count("cache_read_input_tokens"),
-                cache_creation=count("cache_creation_input_tokens"),
-                final=bool(message.get("stop_reason")),
-            )
-        )  # fmt: skip
-    return found
+def _used(
+    usage: Mapping[str, Any], who: Who, at: float | None, message_id: str, model: str | None, *, final: bool
+) -> Used:
+    return Used(
+        who,
+        at,
+        message_id,
+        model,
+        input=whole(usage.get("input_tokens")) or 0,
+        output=whole(usage.get("output_tokens")) or 0,
+        cache_read=whole(usage.get("cache_read_input_tokens")) or 0,
+        cache_creation=whole(usage.get("cache_creation_input_tokens")) or 0,
+        final=final,
+    )
 
 
 def user(message: Mapping[str, Any], result: Any, who: Who, at: float | None) -> list[Observation]:
-    """What a message in the user's role shows: tool results, prompts, interrupts, notifications."""
+    """The tool results and the text of a message in the user's role.
+
+    Args:
+        result: Claude Code's structured result of the one tool call that the message answers, beside the message in
+            its record; an object, or anything else when there is none.
+    """
     content = message.get("content")
-    found: list[Observation] = []
+    seen: list[Observation] = []
     for block in map(mapping, sequence(content)):
-        tool_use_id = text(block.get("tool_use_id"))
+        tool_use_id = name(block.get("tool_use_id"))
         if block.get("type") == "tool_result" and tool_use_id:
             ok = block.get("is_error") is not True
             summary = plain(block.get("content")) or None
-            found.append(ToolEnded(who, at, tool_use_id, None, None, ok, summary, mapping(result)))
-    typed = plain(content).strip()
-    return found + (spoken(typed, who, at) if typed else [])
+            seen.append(ToolEnded(who, at, tool_use_id, None, None, ok, summary, mapping(result)))
+    words = plain(content).strip()
+    return seen + (user_text(words, who, at) if words else [])
 
 
-def spoken(typed: str, who: Who, at: float | None) -> list[Observation]:
-    """What a text in the user's role is: typed by the user, or one of Claude Code's own."""
-    if typed.startswith(INTERRUPTED):
+def user_text(words: str, who: Who, at: float | None) -> list[Observation]:
+    """What a text in the user's role is: the user's own, a subagent's task, or one of Claude Code's notices."""
+    if words.startswith(INTERRUPTED):
         return [Interrupted(who, at)]
-    if NOTIFICATION in typed[:200]:
-        return notification(typed, who, at)
+    if NOTIFICATION in words[:200]:
+        return notification(words, who, at)
     if not who.is_main:
-        return [AgentSeen(who, at, tool_use_id=who.delegated_by, prompt=typed)]
-    if typed.startswith(_NOT_TYPED):
+        return [AgentSeen(who, at, tool_use_id=who.delegated_by, prompt=words)]
+    if words.startswith(_NOT_TYPED):
         return []
-    return [Prompt(who, at, typed)]
+    return [Prompt(who, at, words)]
 
 
-def notification(typed: str, who: Who, at: float | None) -> list[Observation]:
-    """`<task-notification>`: a background task's end, told to the model in words."""
-    agent_id = _tag(typed, "task-id")
-    status = _tag(typed, "status")
+def notification(words: str, who: Who, at: float | None) -> list[Observation]:
+    """`<task-notification>`: how 2.1 tells the model that a background task has ended."""
+    agent_id, status = name(_element(words, "task-id")), name(_element(words, "status"))
     if agent_id is None or status is None:
         return []
-    ok = status == "completed"
     return [
         AgentEnded(
             Who(who.session_id, agent_id),
             at,
-            tool_use_id=_tag(typed, "tool-use-id"),
-            ok=ok,
-            reason=None if ok else _tag(typed, "summary") or status,
-            duration_ms=_count(typed, "duration_ms"),
-            tokens=_count(typed, "total_tokens") or _count(typed, "subagent_tokens"),
-            tool_uses=_count(typed, "tool_uses"),
+            tool_use_id=name(_element(words, "tool-use-id")),
+            ok=status == "completed",
+            reason=failure(status, _element(words, "summary")),
+            duration_ms=_count(words, "duration_ms"),
+            tokens=_count(words, "total_tokens") or _count(words, "subagent_tokens"),
+            tool_uses=_count(words, "tool_uses"),
         )
     ]
 
 
-def _tag(typed: str, name: str) -> str | None:
-    found = re.search(rf"<{name}>([^<]*)</{name}>", typed)
-    return found[1].strip() or None if found else None
+def failure(status: str | None, summary: str | None) -> str | None:
+    """Why a task failed, in at most MAX_REASON characters; None when it has completed."""
+    if status == "completed":
+        return None
+    return cut(summary or status or "failed", MAX_REASON)[0]
 
 
-def _count(typed: str, name: str) -> int | None:
-    found = re.search(rf"\b{name}\b[>:\s]+(\d{{1,15}})", typed)
-    return int(found[1]) if found else None
+def _element(words: str, tag: str) -> str | None:
+    match = re.search(rf"<{tag}>([^<]*)</{tag}>", words)
+    return match[1].strip() or None if match else None
+
+
+def _count(words: str, field: str) -> int | None:
+    match = re.search(rf"\b{field}\b[>:\s]+([0-9]{{1,15}})", words)
+    return int(match[1]) if match else None

@@ -1,7 +1,7 @@
-"""What the sources saw, in one vocabulary: parsers make observations, the tracker joins them into events.
+"""What the sources saw, in one vocabulary: parsers make observations, and the tracker joins them into events.
 
-An observation says what one source saw, not what is true: the same fact is usually observed two to five times.
-`at` is when it happened (seconds since the epoch), as the source recorded it; None when the source does not say.
+An observation says what one source saw, not what is true: most facts are observed two to five times. Ids and names are
+at most json_values.MAX_NAME characters long; texts, inputs and results are as long as their record.
 """
 
 from __future__ import annotations
@@ -10,17 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from claude_mpm.sources.parse.todos import Todo
+
+MAX_REASON = 500  # characters of the reason why an agent failed
+
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """In whose work something was seen.
+    """The conversation in which something was seen.
 
     Attributes:
-        session_id: Claude's session, when the record says it.
-        agent_id: Claude's id of the subagent; None in the main conversation and wherever the record does not say.
-        delegated_by: tool_use_id of the delegation it is part of (stream-json).
-        chain: (parent's uuid, own uuid) of a sidechain line of 1.x, which says no more about its agent.
-        unsure: the record may be of any subagent (1.x hooks).
+        session_id: Claude's session; None when the record does not say.
+        agent_id: Claude's id of the subagent; None in the main conversation and when the record does not say.
+        delegated_by: the tool_use_id of the delegation it is part of (stream-json).
+        chain: (uuid of the parent line, own uuid) of a sidechain line of 1.x, which says nothing else about its agent.
+        unsure: the record may belong to any subagent (hooks of 1.x).
     """
 
     session_id: str | None = None
@@ -31,25 +35,32 @@ class Who:
 
     @property
     def is_main(self) -> bool:
+        """Whether this is the main conversation, as far as the record says."""
         return not (self.agent_id or self.delegated_by or self.chain)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
+    """What one source saw.
+
+    Attributes:
+        at: when it happened, in seconds since the epoch, as the source recorded it; None when the source does not say.
+    """
+
     who: Who
     at: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt(Observation):
-    """The user said something."""
+    """The user entered a prompt."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Said(Observation):
-    """A text of Claude's."""
+    """Claude, or one of its agents, wrote a text."""
 
     text: str
     message_id: str | None
@@ -58,7 +69,7 @@ class Said(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ToolStarted(Observation):
-    """`tool_use_id` is None in the hooks of 1.x."""
+    """A tool call has started. `tool_use_id` is None in the hooks of 1.x; `input` is any JSON value."""
 
     tool_use_id: str | None
     tool: str
@@ -67,7 +78,14 @@ class ToolStarted(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ToolEnded(Observation):
-    """`tool` and `input` are None where the record has only the id. `result`: Claude's structured result."""
+    """A tool call has ended.
+
+    Attributes:
+        tool, input: None when the record only has the id.
+        summary: the text of the result.
+        result: Claude Code's structured result; empty when there is none.
+        duration_ms: as Claude Code measured it; None when it does not say.
+    """
 
     tool_use_id: str | None
     tool: str | None
@@ -80,7 +98,7 @@ class ToolEnded(Observation):
 
 @dataclass(frozen=True, slots=True)
 class AgentSeen(Observation):
-    """A subagent is there (`who`), and what is known of it: enough to find its delegation."""
+    """A subagent (`who`) exists. The rest helps to find its delegation: the call, or else the prompt it was given."""
 
     tool_use_id: str | None = None
     prompt: str | None = None
@@ -89,7 +107,7 @@ class AgentSeen(Observation):
 
 @dataclass(frozen=True, slots=True)
 class AgentEnded(Observation):
-    """A subagent's own end. `ok` None: the source does not say."""
+    """A subagent has ended. `ok` is None when the source does not say; `reason` has at most MAX_REASON characters."""
 
     tool_use_id: str | None = None
     ok: bool | None = None
@@ -101,14 +119,14 @@ class AgentEnded(Observation):
 
 @dataclass(frozen=True, slots=True)
 class TodoFile(Observation):
-    """The whole list as a todo or task file has it, in the shape of `todo.update`."""
+    """The whole list, as a todo file or all task files together have it."""
 
-    todos: tuple[dict[str, Any], ...]
+    todos: tuple[Todo, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Used(Observation):
-    """Tokens of one model answer, so far; `final` when the record says that the answer is complete."""
+    """The tokens of one model answer so far. `final`: the record says that the answer is complete."""
 
     message_id: str
     model: str | None
@@ -121,38 +139,40 @@ class Used(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Cost(Observation):
-    """What Claude says the session has cost."""
+    """What the session has cost so far, in US dollars, as Claude Code reports it."""
 
     usd: float
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(Observation):
-    """The user stopped the main conversation's turn."""
+    """The user has stopped the turn of the main conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted(Observation):
-    """Claude works in the session of `who` now."""
+    """Claude now works in the session of `who`. `reason` is None when the source does not know it."""
 
     reason: Literal["startup", "clear", "resume", "compact"] | None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded(Observation):
+    """A session has ended; the process may go on with another. `reason`: `clear`, `prompt_input_exit`, `other`, …"""
+
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded(Observation):
-    """Claude has answered. `background_agents`: how many go on; None where the record does not say."""
+    """Claude has finished its answer. `background_agents`: how many are still running; None when not known."""
 
     background_agents: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Notified(Observation):
-    """Claude wants the user: for a permission, for an answer, or just for the next prompt."""
+    """Claude wants the user's attention: for a permission, for an answer, or only for the next prompt."""
 
     kind: Literal["permission", "question", "input"]
     message: str
@@ -160,14 +180,14 @@ class Notified(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Busy(Observation):
-    """What Claude says of itself (sessions/<pid>.json)."""
+    """What Claude says about itself in sessions/<pid>.json."""
 
     status: Literal["busy", "idle", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
 class ApiFailed(Observation):
-    """The model could not be asked. `final`: Claude gave up; otherwise it tries again."""
+    """The model could not be reached. `final`: Claude Code has given up; otherwise it tries again."""
 
     text: str
     message_id: str | None
@@ -176,12 +196,14 @@ class ApiFailed(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ProcessStarted(Observation):
-    """`at` is when: what a transcript says of earlier times is history."""
+    """Claude's process has started. What a transcript says about the time before `at` is history."""
 
     pid: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessEnded(Observation):
+    """Claude's process has ended."""
+
     exit_code: int | None
     signal: str | None

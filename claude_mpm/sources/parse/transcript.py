@@ -1,4 +1,9 @@
-"""A line of a transcript (projects/<slug>/<session>.jsonl and the subagents' files) into observations. Pure."""
+"""Lines of a transcript, one JSON object each: projects/<slug>/<session>.jsonl and the files of its subagents.
+
+{`type`, `sessionId`, `uuid`, `parentUuid`, `timestamp`, `message`, `toolUseResult`?, `isSidechain`, `agentId`?, …}.
+1.0.128 writes subagents into the session's own file, as sidechains without an agent's id; 2.0 and 2.1 give each a file.
+Seen in 1.0.128, 2.0.77 and 2.1.330. Pure; any thread.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from claude_mpm.sources.parse import messages
-from claude_mpm.sources.parse.json_values import mapping, plain, record, seconds, text, whole
+from claude_mpm.sources.parse.json_values import amount, mapping, name, plain, record, seconds, text, whole
 from claude_mpm.sources.parse.observations import (
     AgentEnded,
     AgentSeen,
@@ -17,13 +22,13 @@ from claude_mpm.sources.parse.observations import (
     Who,
 )
 
-_FOR_US = (b'"user"', b'"assistant"', b'"system"', b'"queue-operation"', b'"cost-state"', b'"queued_command"')
+_MARKS = (b'"user"', b'"assistant"', b'"system"', b'"queue-operation"', b'"cost-state"', b'"queued_command"')
 
 
 def parse(line: bytes) -> list[Observation]:
-    """What the line shows; nothing for other kinds of line and for junk."""
-    if not any(mark in line for mark in _FOR_US):
-        return []  # 2.x: a quarter of the lines are requests of 40 KB and more
+    """What one line shows; nothing for other kinds of line and for what is no JSON object."""
+    if not any(mark in line for mark in _MARKS):
+        return []  # a quarter of the lines of 2.1 are API requests of 40 KB and more, not worth decoding
     entry = record(line)
     who, at = _who(entry), seconds(entry.get("timestamp"))
     kind = entry.get("type")
@@ -39,39 +44,44 @@ def parse(line: bytes) -> list[Observation]:
     if kind == "queue-operation" and entry.get("operation") == "enqueue":
         return messages.notification(text(entry.get("content")) or "", who, at)
     if kind == "attachment" and mapping(entry.get("attachment")).get("type") == "queued_command":
-        typed = plain(mapping(entry.get("attachment")).get("prompt")).strip()
-        return messages.spoken(typed, who, at) if typed else []
+        words = plain(mapping(entry.get("attachment")).get("prompt")).strip()
+        return messages.user_text(words, who, at) if words else []
     if kind == "cost-state":
-        cost = entry.get("totalCostUSD")
-        return [Cost(who, at, float(cost))] if isinstance(cost, (int, float)) and not isinstance(cost, bool) else []
+        cost = amount(entry.get("totalCostUSD"))
+        return [Cost(who, at, cost)] if cost is not None else []
     return []
 
 
 def session_of(line: bytes) -> str | None:
-    """The session a line belongs to: the agents' files of 2.0.x lie beside those of other sessions."""
-    return text(record(line).get("sessionId"))
+    """The session that a line belongs to: in 2.0 the agents' files of all sessions lie in one directory."""
+    return name(record(line).get("sessionId"))
 
 
 def parse_meta(content: bytes, session_id: str, agent_id: str, at: float) -> list[Observation]:
-    """agent-<id>.meta.json (2.1): which delegation an agent is of, and whether it has finished."""
+    """agent-<id>.meta.json of 2.1, which ties an agent to its delegation and says whether it has finished.
+
+    Args:
+        content: {`toolUseId`, `requestShape`: `background` or another, `finished`, …}.
+        session_id, agent_id: from the file's path.
+        at: when the file was written, seconds since the epoch.
+    """
     entry = record(content)
     who = Who(session_id, agent_id)
-    tool_use_id = text(entry.get("toolUseId"))
-    found: list[Observation] = []
+    tool_use_id = name(entry.get("toolUseId"))
+    seen: list[Observation] = []
     if tool_use_id:
         shape = text(entry.get("requestShape"))
-        found.append(AgentSeen(who, at, tool_use_id, background=shape == "background" if shape else None))
+        seen.append(AgentSeen(who, at, tool_use_id, background=shape == "background" if shape else None))
     if entry.get("finished") is True:
-        found.append(AgentEnded(who, at, tool_use_id))
-    return found
+        seen.append(AgentEnded(who, at, tool_use_id))
+    return seen
 
 
 def _who(entry: Mapping[str, Any]) -> Who:
-    session_id = text(entry.get("sessionId"))
-    agent_id = text(entry.get("agentId"))
+    session_id, agent_id = name(entry.get("sessionId")), name(entry.get("agentId"))
     if entry.get("isSidechain") is True and agent_id is None:
-        uuid = text(entry.get("uuid"))
-        return Who(session_id, chain=(text(entry.get("parentUuid")), uuid) if uuid else None, unsure=uuid is None)
+        uuid, parent = name(entry.get("uuid")), name(entry.get("parentUuid"))
+        return Who(session_id, chain=(parent, uuid) if uuid else None, unsure=uuid is None)
     return Who(session_id, agent_id)
 
 

@@ -1,1 +1,1 @@
-"""Observations in, events out. Pure."""
+"""Observations in, events out: each fact once, whichever sources saw it and in whatever order. Pure; one thread."""

@@ -1,89 +1,99 @@
-"""Words, each told once: one text comes by the hooks, by stdout and by the transcript."""
+"""What is said, each text once: it comes by the hooks, by stdout and by the transcript."""
 
 from __future__ import annotations
 
-from collections import Counter
+from dataclasses import dataclass, field
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event, Source
-from claude_mpm.sources.parse import observations as seen
+from claude_mpm.feed.cutting import cut
+from claude_mpm.feed.event import Event, Origin, Source
+from claude_mpm.sources.parse.observations import ApiFailed, Prompt, Said
+from claude_mpm.sources.track.digests import Digest, Recent, text_digest
 
-MAX_TEXTS = 20_000
+MAX_TEXTS = 20_000  # texts recognised again; a long day of one session has some thousands
+RETRY_HINT = "Claude tries again by itself."
 
 
-class Said:
-    """Pure; one thread."""
+@dataclass(slots=True)
+class _Count:
+    """How often a text without an id was reported, and how often each source has seen it."""
+
+    reported: int = 0
+    seen: dict[Source, int] = field(default_factory=dict)
+
+
+class Conversation:
+    """The messages of a process, of the user and of Claude and its agents."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[str, str], None] = {}
-        self._unnamed: dict[tuple[Source, str], int] = {}
-        self._told: Counter[str] = Counter()
-        self._prompt_at = 0.0
-        self._retries: Source | None = None
+        self._with_id: Recent[Digest, None] = Recent(MAX_TEXTS)
+        self._without_id: Recent[Digest, _Count] = Recent(MAX_TEXTS)
+        self._prompt_at = 0.0  # the time of the transcript's newest prompt
+        self._retries_from: Source | None = None
 
-    def prompt(self, observed: seen.Prompt, source: Source, at: float, session_id: str | None) -> list[Event]:
-        """The user's words."""
-        if not self._prompt_is_new(observed.text, source, observed.at):
+    def prompt(self, observed: Prompt, origin: Origin) -> list[Event]:
+        """The user has entered a prompt."""
+        if origin.source == "transcript" and observed.at is not None:
+            if observed.at <= self._prompt_at:
+                return []  # the transcript is read again
+            self._prompt_at = observed.at
+        if not self._is_next(text_digest("prompt", observed.text), origin.source):
             return []
-        return [ev.claude_message("user", observed.text, source=source, time=at, session_id=session_id)]
+        return [ev.claude_message("user", observed.text, origin=origin)]
 
-    def text(
-        self, observed: seen.Said, agent_id: str | None, source: Source, at: float, session_id: str | None
-    ) -> list[Event]:
-        """Claude's words, or those of one of its agents."""
-        if not self._text_is_new(observed.message_id, observed.text, source):
+    def said(self, observed: Said, agent_id: str | None, origin: Origin) -> list[Event]:
+        """Claude, or the agent `agent_id`, wrote a text."""
+        if not self._is_new(observed.message_id, observed.text, origin.source):
             return []
         return [
             ev.claude_message(
-                "assistant", observed.text, model=observed.model, agent_id=agent_id, message_id=observed.message_id,
-                source=source, time=at, session_id=session_id,
+                "assistant",
+                observed.text,
+                origin=origin,
+                model=observed.model,
+                agent_id=agent_id,
+                message_id=observed.message_id,
             )
-        ]  # fmt: skip
+        ]
 
-    def api_failed(
-        self, observed: seen.ApiFailed, agent_id: str | None, source: Source, at: float, session_id: str | None
-    ) -> list[Event]:
-        """What Claude Code says where the model did not answer."""
+    def api_failed(self, observed: ApiFailed, agent_id: str | None, origin: Origin) -> list[Event]:
+        """The model could not be reached."""
         if not observed.final:
-            self._retries = self._retries or source  # retries have no id: the first source to tell one is listened to
-            hint = "Claude tries again by itself."
-            known = self._retries != source
-            return [] if known else [ev.system_error(observed.text, "claude", severity="warning", hint=hint)]
-        if not self._text_is_new(observed.message_id, observed.text, source):
+            return self._retry(observed, origin.source)
+        if not self._is_new(observed.message_id, observed.text, origin.source):
             return []
+        message_id = observed.message_id
         return [
-            ev.claude_message(
-                "system", observed.text, agent_id=agent_id, message_id=observed.message_id,
-                source=source, time=at, session_id=session_id,
-            ),
-            ev.system_error(observed.text, "claude"),
-        ]  # fmt: skip
+            ev.claude_message("system", observed.text, origin=origin, agent_id=agent_id, message_id=message_id),
+            ev.system_error(cut(observed.text)[0], "claude"),
+        ]
 
-    def _text_is_new(self, message_id: str | None, text: str, source: Source) -> bool:
-        """A text of Claude's, named by its message."""
+    def _retry(self, observed: ApiFailed, source: Source) -> list[Event]:
+        """Retries have no id, so only those of the first source that reports one are used."""
+        self._retries_from = self._retries_from or source
+        if self._retries_from != source:
+            return []
+        return [ev.system_error(cut(observed.text)[0], "claude", severity="warning", hint=RETRY_HINT)]
+
+    def _is_new(self, message_id: str | None, text: str, source: Source) -> bool:
+        """Whether a text of Claude's, which its message names, has not been reported yet."""
         if message_id is None:
-            return self._once_more(text, source)
-        key = (message_id, text)
-        if key in self._texts:
+            return self._is_next(text_digest("answer", text), source)
+        digest = text_digest(message_id, text)
+        if digest in self._with_id:
             return False
-        self._texts[key] = None
-        if len(self._texts) > MAX_TEXTS:
-            self._texts.pop(next(iter(self._texts)))
+        self._with_id[digest] = None
         return True
 
-    def _prompt_is_new(self, text: str, source: Source, at: float | None) -> bool:
-        """A prompt has no id all sources know: the n-th time a source tells it is the n-th time it was typed."""
-        if source == "transcript" and at is not None:
-            if at <= self._prompt_at:
-                return False  # a transcript that is read again
-            self._prompt_at = at
-        return self._once_more(f"> {text}", source)
+    def _is_next(self, text: Digest, source: Source) -> bool:
+        """Whether a text without an id has not been reported this often.
 
-    def _once_more(self, text: str, source: Source) -> bool:
-        times = self._unnamed[source, text] = self._unnamed.get((source, text), 0) + 1
-        if len(self._unnamed) > MAX_TEXTS:
-            self._unnamed.pop(next(iter(self._unnamed)))
-        if times <= self._told[text]:
+        No id of a prompt is known to all sources: the n-th time that one source has a text is its n-th time.
+        """
+        count = self._without_id.get(text, _Count())
+        self._without_id[text] = count
+        count.seen[source] = count.seen.get(source, 0) + 1
+        if count.seen[source] <= count.reported:
             return False
-        self._told[text] += 1
+        count.reported += 1
         return True

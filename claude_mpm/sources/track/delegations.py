@@ -1,280 +1,216 @@
-"""Work given to subagents: who does what, until when, and how it went.
+"""Work given to subagents, from start to end, and how it went.
 
-A delegation is a call of the tool `Task` (until 2.1.50) or `Agent`. In the foreground its tool result is its end;
-in the background (2.1.200 and later, by default) the result comes at once, and the end is told by SubagentStop, by a
-task notification or by the agent's meta file, whichever is first.
-
-A subagent is tied to its delegation by the id in the result, the meta file or stream-json; before that by its
-prompt, oldest first; in 1.x only so.
+A delegation is a call of the tool `Task` (until 2.1.50) or `Agent`. In the foreground its tool result is its end. In the
+background (the default from 2.1.200 on) the result comes at once, and the end is reported by SubagentStop, by a task
+notification or by the agent's meta file, whichever is first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event, Source
-from claude_mpm.sources.parse.json_values import mapping, text, whole
+from claude_mpm.feed.event import MAX_TASK, Event, Origin
+from claude_mpm.sources.parse.json_values import mapping, name, text, whole
 from claude_mpm.sources.parse.messages import INTERRUPTED
-from claude_mpm.sources.parse.observations import AgentEnded, AgentSeen, ToolEnded, Used, Who
-from claude_mpm.sources.track.delegation import Delegation, Statistics
-from claude_mpm.sources.track.tool_calls import Call
+from claude_mpm.sources.parse.observations import MAX_REASON, AgentEnded, AgentSeen, ToolEnded, Used, Who
+from claude_mpm.sources.track.agent_stats import AgentStats
+from claude_mpm.sources.track.agents import MAX_STRAYS, Agents, Delegation, prompt_digest
+from claude_mpm.sources.track.digests import Recent
+from claude_mpm.sources.track.tool_calls import ToolCall
+from claude_mpm.sources.track.usage import Tokens
 
 TOOLS = ("Task", "Agent")
-ANY_AGENT = "general-purpose"  # what Claude takes when no type is given
-HIDDEN = "Warmup"  # the prompt of the agents 2.0.x starts for itself
-MAX_KEPT = 5_000  # ended delegations, agents, chain links
+ANY_AGENT = "general-purpose"  # the type Claude takes when none is given
 
 
 class Delegations:
-    """Pure; one thread. Methods return the events that follow from what they are told."""
+    """The life of the delegations in `agents`. The methods return the events that follow."""
 
-    def __init__(self) -> None:
-        self._by_call: dict[str, Delegation] = {}  # by name, in order
-        self._by_agent: dict[str, Delegation] = {}
-        self._chains: dict[str, str | None] = {}  # uuid of a sidechain line → name of the call
-        self._hidden: set[str] = set()
-        self._unbound: dict[str, str] = {}  # agent id → prompt, until its delegation is seen
-        self._early: dict[str, tuple[AgentEnded, float]] = {}  # ends of agents not bound yet
-        self._stats = Statistics()
-        self._told_active: list[tuple[str, str, bool | None]] = []
-        self.unsettled: list[str] = []  # calls whose agents have ended, without numbers yet: settle() them shortly
-
-    # --- who is who ---
-
-    def agent_of(self, who: Who, calls_name: str | None) -> str | None:
-        """The public agent id for `who`; `calls_name` is the name of the call `who.delegated_by`."""
-        if who.agent_id:
-            return who.agent_id
-        if calls_name is not None:
-            found = self._by_call.get(calls_name)
-            return found.public_id if found else calls_name
-        if who.chain is not None:
-            name = self._chains.get(who.chain[0] or "")
-            self._link(who.chain[1], name)
-            found = self._by_call.get(name) if name else None
-            return found.public_id if found else None
-        return None
-
-    def only_foreground(self) -> str | None:
-        """The one agent that can be at work while the main conversation waits for it."""
-        waiting = [d for d in self._by_call.values() if not d.ended and not d.background]
-        return waiting[0].public_id if len(waiting) == 1 else None
-
-    def is_hidden(self, who: Who) -> bool:
-        return who.agent_id in self._hidden
-
-    def agent_for(self, call: Call) -> str | None:
-        """The public id of the agent this call delegated to."""
-        found = self._by_call.get(call.name)
-        return found.public_id if found else None
-
-    def knows(self, agent_id: str) -> bool:
-        return agent_id in self._by_agent
-
-    def is_background(self, agent_id: str | None) -> bool:
-        found = self._by_agent.get(agent_id or "")
-        return found is not None and bool(found.background)
-
-    def any_background(self) -> bool:
-        return any(d.background and not d.ended for d in self._by_call.values())
-
-    def _link(self, uuid: str, name: str | None) -> None:
-        self._chains[uuid] = name
-        if len(self._chains) > MAX_KEPT:
-            self._chains.pop(next(iter(self._chains)))
-
-    def seen(self, seen: AgentSeen, call: Call | None, source: Source, at: float) -> list[Event]:
-        """A subagent showed itself; `call` is the one of `seen.tool_use_id`."""
-        who = seen.who
-        if who.chain is not None:
-            found = self._by_prompt(seen.prompt, lambda d: not d.chained and d.agent_id is None)
-            if found is not None:
-                found.chained = True
-            self._link(who.chain[1], found.call.name if found else None)
-            return []
-        if who.agent_id is None:
-            return []
-        found = self._by_call.get(call.name) if call else self._by_agent.get(who.agent_id)
-        if found is None and seen.prompt is not None:
-            found = self._by_prompt(seen.prompt, lambda d: d.agent_id is None)
-            if found is None and seen.prompt == HIDDEN:
-                self._hidden.add(who.agent_id)
-            elif found is None:
-                self._unbound[who.agent_id] = seen.prompt
-        return self._bind(found, who.agent_id, seen.background, source, at) if found else []
-
-    def _by_prompt(self, prompt: str | None, fits: Any) -> Delegation | None:
-        for found in self._by_call.values():
-            if found.prompt is not None and found.prompt.strip() == (prompt or "").strip() and fits(found):
-                return found
-        return None
-
-    def _tie(self, found: Delegation, agent_id: str) -> None:
-        found.agent_id = agent_id
-        self._by_agent[agent_id] = found
-        self._unbound.pop(agent_id, None)
-
-    def _bind(
-        self, found: Delegation, agent_id: str, background: bool | None, source: Source, at: float
-    ) -> list[Event]:
-        self._tie(found, agent_id)
-        if background:
-            found.background = True
-        if found.ended:
-            return []
-        if agent_id in self._early:
-            early, early_at = self._early.pop(agent_id)
-            return self.ended(early, found.call, source, early_at) + self._status(source, at)
-        if background and found.stopped is not None and found.call.name not in self.unsettled:
-            self.unsettled.append(found.call.name)
-        return self._status(source, at)
+    def __init__(self, agents: Agents) -> None:
+        self._agents = agents
+        # Of agents whose delegation has not been seen yet, by their id:
+        self._early_ends: Recent[str, tuple[AgentEnded, Origin]] = Recent(MAX_STRAYS)
+        self._early_tokens: Recent[str, Tokens] = Recent(MAX_STRAYS)
+        self._stats = AgentStats()
+        self._last_active: list[tuple[str, str, bool | None]] = []
+        self.unsettled: list[str] = []  # calls whose agents have ended without numbers; settle() them shortly
 
     # --- what happens ---
 
-    def start(self, call: Call, session_id: str | None, source: Source) -> list[Event]:
-        """A delegation's tool call has started."""
-        given = mapping(call.input)
-        prompt = text(given.get("prompt"))
-        new = Delegation(
+    def start(self, call: ToolCall, given: Any, origin: Origin) -> list[Event]:
+        """A delegation's tool call has started; `given` is its whole input."""
+        order = mapping(given)
+        prompt = text(order.get("prompt"))
+        delegation = Delegation(
             call=call,
-            agent=text(given.get("subagent_type")) or ANY_AGENT,
-            task=text(given.get("description")) or (prompt or "")[:100],
-            prompt=prompt,
-            session_id=session_id,
-            started=call.started,
-            background=True if given.get("run_in_background") is True else None,
+            agent=name(order.get("subagent_type")) or ANY_AGENT,
+            # One character more than an event has, so that the event shows that it was longer.
+            task=(text(order.get("description")) or (prompt or "")[:100])[: MAX_TASK + 1],
+            prompt=prompt_digest(prompt),
+            session_id=origin.session_id,
+            background=True if order.get("run_in_background") is True else None,
         )
-        self._by_call[call.name] = new
-        self._forget_old()
-        self._stats.started(new.agent)
-        events = [self._event(new, "started", source, call.started)]
-        for agent_id, waiting in self._unbound.items():
-            if prompt is not None and waiting.strip() == prompt.strip():
-                return events + self._bind(new, agent_id, None, source, call.started)
-        return events + self._status(source, call.started)
+        agent_id = self._agents.add(delegation)
+        self._stats.started(delegation.agent)
+        origin = Origin(origin.source, call.started, origin.session_id)
+        events = [self._event(delegation, "started", origin)]
+        if agent_id is not None:
+            return events + self._bind(delegation, agent_id, None, origin)
+        return events + self._status(origin)
 
-    def result(self, call: Call, seen: ToolEnded, source: Source, at: float) -> list[Event]:
+    def seen(self, observed: AgentSeen, call: ToolCall | None, origin: Origin) -> list[Event]:
+        """A subagent has shown itself; `call` is the one with `observed.tool_use_id`."""
+        delegation, agent_id = self._agents.recognise(observed, call), observed.who.agent_id
+        return self._bind(delegation, agent_id, observed.background, origin) if delegation and agent_id else []
+
+    def result(self, call: ToolCall, observed: ToolEnded, origin: Origin) -> list[Event]:
         """A delegation's tool result: its end, or only the launch of a background agent."""
-        found = self._by_call.get(call.name)
-        if found is None:
+        delegation = self._agents.of_call(call)
+        if delegation is None:
             return []
-        result = seen.result
-        agent_id = text(result.get("agentId"))
-        launched = result.get("isAsync") is True or result.get("status") == "async_launched"
-        if launched:
-            return self._bind(found, agent_id, True, source, at) if agent_id else []
-        if found.ended or (found.background and seen.ok):
+        result = observed.result
+        agent_id = name(result.get("agentId"))
+        if result.get("isAsync") is True or result.get("status") == "async_launched":
+            return self._bind(delegation, agent_id, True, origin) if agent_id else []
+        if delegation.ended or (delegation.background and observed.ok):
             return []  # without a structured result a launch looks like an end
         if agent_id:
-            self._tie(found, agent_id)
-        numbers = [whole(result.get(name)) for name in ("totalDurationMs", "totalTokens", "totalToolUseCount")]
-        reason = None if seen.ok else seen.summary
+            self._tie(delegation, agent_id)
+        numbers = [whole(result.get(key)) for key in ("totalDurationMs", "totalTokens", "totalToolUseCount")]
+        reason = None if observed.ok else observed.summary
         if reason and INTERRUPTED in reason:
             reason = "interrupted"
-        end = AgentEnded(seen.who, at, seen.tool_use_id, seen.ok, reason, *numbers)
-        return self._finish(found, end, source, at)
+        end = AgentEnded(observed.who, origin.at, observed.tool_use_id, observed.ok, reason, *numbers)
+        return self._finish(delegation, end, origin)
 
-    def ended(self, seen: AgentEnded, call: Call | None, source: Source, at: float) -> list[Event]:
-        """An agent's own end; `call` is the one of `seen.tool_use_id`."""
-        agent_id = seen.who.agent_id
-        found = self._by_call.get(call.name) if call else self._by_agent.get(agent_id or "")
-        if found is None:
-            if agent_id and agent_id not in self._hidden and len(self._early) < MAX_KEPT:
-                self._early[agent_id] = (seen, at)
+    def ended(self, observed: AgentEnded, call: ToolCall | None, origin: Origin) -> list[Event]:
+        """An agent has ended; `call` is the one with `observed.tool_use_id`."""
+        agent_id = observed.who.agent_id
+        delegation = self._agents.of_call(call) if call else self._agents.find(agent_id)
+        if delegation is None:
+            if agent_id:
+                self._early_ends[agent_id] = (observed, origin)
             return []
-        if found.ended:
+        if delegation.ended:
             return []
-        if seen.tokens is not None or seen.ok is False:
-            return self._finish(found, seen, source, found.stopped_at or at)
-        if found.stopped is None:
-            found.stopped, found.stopped_at, found.stopped_by = seen, at, source
-            if found.background:
-                self.unsettled.append(found.call.name)
+        if observed.tokens is not None or observed.ok is False:
+            at = delegation.stop_origin.at or origin.at
+            return self._finish(delegation, observed, Origin(origin.source, at, origin.session_id))
+        if delegation.stop is None:
+            delegation.stop, delegation.stop_origin = observed, origin
+            if delegation.background:
+                self.unsettled.append(delegation.call.name)
         return []
 
-    def settle(self, name: str) -> list[Event]:
-        """The numbers of an agent's end did not come: tell it with what is known."""
-        found = self._by_call.get(name)
-        if found is None or found.ended or found.stopped is None or not found.background:
+    def settle(self, call_name: str) -> list[Event]:
+        """The numbers of an agent's end have not come: report the end with what is known."""
+        delegation = self._agents.find(call_name)
+        if delegation is None or delegation.ended or delegation.stop is None or not delegation.background:
             return []
-        return self._finish(found, found.stopped, found.stopped_by, found.stopped_at)
+        return self._finish(delegation, delegation.stop, delegation.stop_origin)
 
     def worked(self, agent_id: str | None, *, tool_uses: int = 0, used: Used | None = None) -> None:
         """A subagent called a tool, or was answered."""
-        found = self._by_agent.get(agent_id or "") or self._by_call.get(agent_id or "")
-        if found is not None:
-            found.tool_uses += tool_uses
+        delegation = self._agents.find(agent_id)
+        if delegation is not None:
+            delegation.tool_uses += tool_uses
             if used is not None:
-                found.tokens = used.input + used.output + used.cache_read + used.cache_creation
+                delegation.tokens = used.input + used.output + used.cache_read + used.cache_creation
 
-    def close(self, reason: str, source: Source, at: float, *, foreground_only: bool = False) -> list[Event]:
-        """End what is open: failed, but for agents that had ended already."""
+    def count_tokens(self, agent_id: str, tokens: Tokens) -> None:
+        """Tokens of an answer to the agent with this public id, each once. The next status includes them."""
+        delegation = self._agents.find(agent_id)
+        if delegation is not None:
+            self._count_tokens(delegation, tokens)
+        else:
+            self._early_tokens[agent_id] = self._early_tokens.get(agent_id, Tokens()).plus(tokens)
+
+    def _count_tokens(self, delegation: Delegation, tokens: Tokens) -> None:
+        delegation.totals = delegation.totals.plus(tokens)
+        self._stats.used(delegation.agent, tokens)
+
+    def close(self, reason: str, origin: Origin, *, foreground_only: bool = False) -> list[Event]:
+        """End what is open: as failed, but for agents that have ended already."""
         events: list[Event] = []
-        for found in [d for d in self._by_call.values() if not d.ended]:
-            if found.stopped is not None:
-                events += self._finish(found, found.stopped, found.stopped_by, found.stopped_at)
-            elif not foreground_only or (not found.background and found.started <= at):
-                events += self._finish(found, AgentEnded(Who(), at, ok=False, reason=reason), source, at)
+        for delegation in self._agents.active():
+            if delegation.stop is not None:
+                events += self._finish(delegation, delegation.stop, delegation.stop_origin)
+            elif not foreground_only or (not delegation.background and delegation.call.started <= origin.moment):
+                events += self._finish(delegation, AgentEnded(Who(), origin.at, ok=False, reason=reason), origin)
         return events
+
+    def _bind(self, delegation: Delegation, agent_id: str, background: bool | None, origin: Origin) -> list[Event]:
+        self._tie(delegation, agent_id)
+        if background:
+            delegation.background = True
+        if delegation.ended:
+            return []
+        if agent_id in self._early_ends:
+            end, end_origin = self._early_ends.pop(agent_id)
+            end_origin = Origin(origin.source, end_origin.at, end_origin.session_id)
+            return self.ended(end, delegation.call, end_origin) + self._status(origin)
+        if background and delegation.stop is not None and delegation.call.name not in self.unsettled:
+            self.unsettled.append(delegation.call.name)
+        return self._status(origin)
+
+    def _tie(self, delegation: Delegation, agent_id: str) -> None:
+        self._agents.tie(delegation, agent_id)
+        if agent_id in self._early_tokens:
+            self._count_tokens(delegation, self._early_tokens.pop(agent_id))
 
     # --- events ---
 
-    def _finish(self, found: Delegation, seen: AgentEnded, source: Source, at: float) -> list[Event]:
-        found.ended = True
-        ok = seen.ok is not False
-        duration = seen.duration_ms if seen.duration_ms is not None else max(int((at - found.started) * 1000), 0)
-        self._stats.ended(found.agent, ok, duration)
-        tool_uses = seen.tool_uses if seen.tool_uses is not None else found.tool_uses or None
-        tokens = seen.tokens if seen.tokens is not None else found.tokens
-        numbers = {"duration_ms": duration, "tokens": tokens, "tool_uses": tool_uses}
-        reason = None if ok else (seen.reason or "failed")[:500]
-        status = "completed" if ok else "failed"
-        return [self._event(found, status, source, at, numbers, reason), *self._status(source, at)]
+    def _finish(self, delegation: Delegation, end: AgentEnded, origin: Origin) -> list[Event]:
+        ok = end.ok is not False
+        duration = end.duration_ms
+        if duration is None:
+            duration = max(int((origin.moment - delegation.call.started) * 1000), 0)
+        self._stats.ended(delegation.agent, ok, duration)
+        event = self._event(
+            delegation,
+            "completed" if ok else "failed",
+            origin,
+            duration_ms=duration,
+            tokens=end.tokens if end.tokens is not None else delegation.tokens,
+            tool_uses=end.tool_uses if end.tool_uses is not None else delegation.tool_uses or None,
+            reason=None if ok else (end.reason or "failed")[:MAX_REASON],
+        )
+        delegation.ended, delegation.task, delegation.stop = True, "", None
+        return [event, *self._status(origin)]
 
     def _event(
         self,
-        found: Delegation,
-        status: Any,
-        source: Source,
-        at: float,
-        numbers: Mapping[str, int | None] | None = None,
+        delegation: Delegation,
+        status: Literal["started", "completed", "failed"],
+        origin: Origin,
+        *,
+        duration_ms: int | None = None,
+        tokens: int | None = None,
+        tool_uses: int | None = None,
         reason: str | None = None,
     ) -> Event:
         return ev.agent_delegation(
-            found.agent,
-            found.task,
+            delegation.agent,
+            delegation.task,
             status,
-            source=source,
-            agent_id=found.agent_id,
-            tool_use_id=found.call.name,
-            parent_agent_id=found.call.agent_id,
-            background=found.background,
+            origin=Origin(origin.source, origin.at, delegation.session_id),
+            agent_id=delegation.agent_id,
+            tool_use_id=delegation.call.name,
+            parent_agent_id=delegation.call.agent_id,
+            background=delegation.background,
+            duration_ms=duration_ms,
+            tokens=tokens,
+            tool_uses=tool_uses,
             reason=reason,
-            time=at,
-            session_id=found.session_id,
-            **(numbers or {}),
         )
 
-    def _status(self, source: Source, at: float) -> list[Event]:
-        """`agent.status` if the active agents, and what is known of them, are not what was told last."""
-        active = [d for d in self._by_call.values() if not d.ended]
-        now = [(d.call.name, d.public_id, d.background) for d in active]
-        if now == self._told_active:
+    def _status(self, origin: Origin) -> list[Event]:
+        """`agent.status`, if the active agents or what is known of them have changed since the last one."""
+        active = self._agents.active()
+        now = [(delegation.call.name, delegation.public_id, delegation.background) for delegation in active]
+        if now == self._last_active:
             return []
-        self._told_active = now
-        agents: list[dict[str, Any]] = [
-            {"agent_id": d.public_id, "tool_use_id": d.call.name, "agent": d.agent, "task": d.task}
-            | {"since": ev.rfc3339(d.started)}
-            | ({} if d.background is None else {"background": d.background})
-            for d in active
-        ]
-        session_id = active[-1].session_id if active else None
-        return [ev.agent_status(agents, self._stats.told(), source=source, time=at, session_id=session_id)]
-
-    def _forget_old(self) -> None:
-        if len(self._by_call) > MAX_KEPT:
-            name, old = next(iter(self._by_call.items()))
-            del self._by_call[name]
-            self._by_agent.pop(old.agent_id or "", None)
+        self._last_active = now
+        origin = Origin(origin.source, origin.at, active[-1].session_id if active else None)
+        return [ev.agent_status([one.as_active() for one in active], self._stats.as_data(), origin=origin)]

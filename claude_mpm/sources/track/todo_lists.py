@@ -1,7 +1,8 @@
-"""The todo list, from whichever mechanism keeps it: TodoWrite's whole lists, Task* changes by id, files of either.
+"""The todo list, whichever mechanism keeps it: TodoWrite's whole lists, Task* changes by id, or files of either.
 
-What Claude's tools say is truer than the files: 1.x empties its file when all is done, 2.1 deletes its files, 1.x -p
-and later 2.1 write none. Files count until the first tool call has been seen, so they serve where nothing else does.
+What Claude's tools say is truer than the files: 1.x empties its file when everything is done, 2.1 deletes its files, and
+1.x -p and later versions of 2.1 write none. So files count until the first tool call has been seen, and serve where
+nothing else does.
 """
 
 from __future__ import annotations
@@ -10,157 +11,163 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event, Source
-from claude_mpm.sources.parse.json_values import mapping, sequence, text
-from claude_mpm.sources.track.tool_calls import Call
-
-Todo = dict[str, Any]
+from claude_mpm.feed.cutting import MAX_TEXT
+from claude_mpm.feed.event import Event, Origin
+from claude_mpm.sources.parse.json_values import mapping, name, sequence, text
+from claude_mpm.sources.parse.todos import MAX_ID, MAX_TODOS, STATUSES, Todo, bounded, by_number, make_todo
+from claude_mpm.sources.track.digests import Digest, Recent, value_digest
+from claude_mpm.sources.track.tool_calls import ToolCall
 
 WRITES = "TodoWrite"
 CREATES, UPDATES = "TaskCreate", "TaskUpdate"
-MAX_TODOS = 1_000
-_STATUSES = ("pending", "in_progress", "completed")
+MAX_LISTS = 50  # of a session and its agents, each within the limits of parse/todos.py
+MAX_ASKED = 100  # calls of TaskCreate and TaskUpdate without a result
+MAX_FROM_FILES = 20  # lists reported from files that a tool call may still repeat
+_TASK_FIELDS = ("taskId", "subject", "description", "activeForm", "owner", "status")
+_COMPARED = ("content", "status", "active_form", "owner")  # a description is only in some records
 
 
-class Checklist:
-    """One list: of a session, or of one of its agents. Methods return the whole list if it changed, else None."""
+class _List:
+    """One todo list. The methods return the whole list when it has changed, else None."""
 
     def __init__(self) -> None:
-        self._todos: list[Todo] = []
-        self._from_files: list[list[Todo]] = []  # told from files, and not seen in a tool call yet
+        self.todos: list[Todo] = []
+        self._digest = _digest([])
+        self._from_files: list[Digest] = []  # reported from files, and not repeated by a tool call yet
         self._by_tools = False
         self._file_at = 0.0
-        self._changed: dict[str, float] = {}  # task id → when
+        self._changed: Recent[str, float] = Recent(2 * MAX_TODOS)  # task id → when, deleted tasks included
 
-    @property
-    def todos(self) -> list[Todo]:
-        return self._todos
-
-    def written(self, todos: Any) -> list[Todo] | None:
-        """A TodoWrite call."""
-        new = [_todo(item, str(number)) for number, item in enumerate(sequence(todos)[:MAX_TODOS], 1)]
+    def written(self, given: Any) -> list[Todo] | None:
+        """A TodoWrite call, [{`content`, `status`, `activeForm`}]."""
+        items = sequence(given)[: MAX_TODOS + 1]
+        new = bounded([_todo(mapping(item), str(number)) for number, item in enumerate(items, 1)])
         self._by_tools = True
-        for number, told in enumerate(self._from_files):
-            if _same(told, new):
-                del self._from_files[: number + 1]
-                return None
-        return self._tell(new)
+        digest = _digest(new)
+        if digest in self._from_files:
+            del self._from_files[: self._from_files.index(digest) + 1]
+            return None
+        return self._replace(new)
 
-    def created(self, given: Any, result: Mapping[str, Any], at: float) -> list[Todo] | None:
-        """A TaskCreate call that succeeded: only the result has the id."""
-        task_id = text(mapping(result.get("task")).get("id"))
+    def created(self, task: Mapping[str, Any], result: Mapping[str, Any]) -> list[Todo] | None:
+        """A TaskCreate call that has succeeded. Only its result has the id."""
+        task_id = _task_id(mapping(result.get("task")).get("id"))
         if task_id is None:
             return None
         self._by_tools = True
-        if any(todo["id"] == task_id for todo in self._todos) or len(self._todos) >= MAX_TODOS:
+        if self._has(task_id) or len(self.todos) >= MAX_TODOS:
             return None
-        return self._tell(_ordered([*self._todos, _todo(given, task_id)]))
+        return self._replace(bounded(sorted([*self.todos, _todo(task, task_id)], key=by_number)))
 
-    def updated(self, given: Any, result: Mapping[str, Any], at: float) -> list[Todo] | None:
-        """A TaskUpdate call that succeeded. One older than what is known of the task changes nothing."""
-        change = mapping(given)
-        task_id = text(change.get("taskId"))
+    def updated(self, task: Mapping[str, Any], result: Mapping[str, Any], at: float) -> list[Todo] | None:
+        """A TaskUpdate call that has succeeded. One older than what is known of the task changes nothing."""
+        task_id = _task_id(task.get("taskId"))
         self._by_tools = True
-        known = max(self._changed.get(task_id or "", 0.0), self._file_at)
-        if task_id is None or at < known or result.get("success") is False:
+        known_at = max(self._changed.get(task_id or "", 0.0), self._file_at)
+        if task_id is None or at < known_at or result.get("success") is False:
             return None
         self._changed[task_id] = at
-        if change.get("status") == "deleted":
-            return self._tell([todo for todo in self._todos if todo["id"] != task_id])
-        fresh = _todo({**change, "status": change.get("status")}, task_id)
+        if task.get("status") == "deleted":
+            return self._replace([todo for todo in self.todos if todo["id"] != task_id])
+        fresh = _todo(task, task_id)
+        if not self._has(task_id):
+            fresh["content"] = fresh["content"] or f"#{task_id}"
+            return self._replace(bounded(sorted([*self.todos, fresh], key=by_number)))
         fields = {"content": "subject", "status": "status", "active_form": "activeForm", "owner": "owner"}
-        new = {key: fresh[key] for key, given_as in fields.items() if given_as in change and key in fresh}
-        if not any(todo["id"] == task_id for todo in self._todos):
-            return self._tell(_ordered([*self._todos, {"content": f"#{task_id}", **fresh, **new}]))
-        return self._tell([{**todo, **new} if todo["id"] == task_id else todo for todo in self._todos])
+        new = {ours: fresh[ours] for ours, theirs in fields.items() if theirs in task and ours in fresh}
+        if "truncated" in fresh:
+            new["truncated"] = True
+        return self._replace(bounded([{**todo, **new} if todo["id"] == task_id else todo for todo in self.todos]))
 
     def filed(self, todos: Sequence[Todo], at: float) -> list[Todo] | None:
-        """What the file or files say."""
+        """What the file, or all task files together, say."""
         if self._by_tools:
             return None
-        if not todos and all(todo["status"] == "completed" for todo in self._todos):
-            return None  # Claude tidies up: the list stays what it was, done
+        if not todos and all(todo["status"] == "completed" for todo in self.todos):
+            return None  # Claude tidies up; the list stays as it was, done
         self._file_at = max(self._file_at, at)
-        new = [{"id": str(number), "content": "", "status": "pending", **todo} for number, todo in enumerate(todos, 1)]
-        told = self._tell(new)
-        if told is not None:
-            self._from_files.append(told)
-            del self._from_files[:-20]
-        return told
+        new = self._replace(bounded(todos))
+        if new is not None:
+            self._from_files = [*self._from_files[-MAX_FROM_FILES + 1 :], self._digest]
+        return new
 
-    def _tell(self, new: list[Todo]) -> list[Todo] | None:
-        if _same(new, self._todos):
+    def _has(self, task_id: str) -> bool:
+        return any(todo["id"] == task_id for todo in self.todos)
+
+    def _replace(self, new: list[Todo]) -> list[Todo] | None:
+        digest = _digest(new)
+        if digest == self._digest:
             return None
-        self._todos = new
+        self.todos, self._digest = new, digest
         return new
 
 
-class Checklists:
-    """The lists of a session and of its agents, as events. Pure; one thread."""
+class TodoLists:
+    """The lists of a session and of its agents, as events."""
 
     def __init__(self) -> None:
-        self._lists: dict[str | None, Checklist] = {}
+        self._own = _List()
+        self._of_agents: Recent[str, _List] = Recent(MAX_LISTS)
+        self._asked: Recent[str, Mapping[str, Any]] = Recent(MAX_ASKED)  # call's name → what it asks for
 
-    def called(self, call: Call, source: Source, at: float, session_id: str | None) -> list[Event]:
-        """A tool call has started."""
+    def tool_started(self, call: ToolCall, given: Any, origin: Origin) -> list[Event]:
+        """A tool call has started; `given` is its whole input."""
+        if call.tool in (CREATES, UPDATES):
+            self._asked[call.name] = _task_fields(mapping(given))
         if call.tool != WRITES:
             return []
-        todos = self._of(call.agent_id).written(mapping(call.input).get("todos"))
-        return self._event(todos, call.agent_id, source, at, session_id)
+        return self._event(self._of(call.agent_id).written(mapping(given).get("todos")), call.agent_id, origin)
 
-    def answered(
-        self, call: Call, result: Mapping[str, Any], source: Source, at: float, session_id: str | None
-    ) -> list[Event]:
-        """A tool call has ended well. Tasks are the session's, whoever of its agents changes them."""
-        if call.tool not in (CREATES, UPDATES):
-            return []
-        own = self._of(None)
-        todos = (own.created if call.tool == CREATES else own.updated)(call.input, result, at)
-        return self._event(todos, None, source, at, session_id)
+    def tool_succeeded(self, call: ToolCall, result: Mapping[str, Any], origin: Origin) -> list[Event]:
+        """A tool call has ended well. Tasks belong to the session, whichever of its agents changes them."""
+        task = self._asked.pop(call.name, {})
+        if call.tool == CREATES:
+            return self._event(self._own.created(task, result), None, origin)
+        if call.tool == UPDATES:
+            return self._event(self._own.updated(task, result, origin.moment), None, origin)
+        return []
 
-    def filed(
-        self, todos: Sequence[Todo], agent_id: str | None, source: Source, at: float, session_id: str | None
-    ) -> list[Event]:
+    def filed(self, todos: Sequence[Todo], agent_id: str | None, origin: Origin) -> list[Event]:
         """A file has changed."""
-        return self._event(self._of(agent_id).filed(todos, at), agent_id, source, at, session_id)
+        return self._event(self._of(agent_id).filed(todos, origin.moment), agent_id, origin)
 
-    def again(self, source: Source, at: float, session_id: str | None) -> list[Event]:
+    def again(self, origin: Origin) -> list[Event]:
         """The session's own list as it is."""
-        return self._event(self._of(None).todos, None, source, at, session_id)
+        return self._event(self._own.todos, None, origin)
 
-    def _of(self, agent_id: str | None) -> Checklist:
-        return self._lists.setdefault(agent_id, Checklist())
+    def _of(self, agent_id: str | None) -> _List:
+        if agent_id is None:
+            return self._own
+        todo_list = self._of_agents.get(agent_id, _List())
+        self._of_agents[agent_id] = todo_list
+        return todo_list
 
-    def _event(
-        self, todos: list[Todo] | None, agent_id: str | None, source: Source, at: float, session_id: str | None
-    ) -> list[Event]:
-        if todos is None:
-            return []
-        return [ev.todo_update(todos, source=source, agent_id=agent_id, time=at, session_id=session_id)]
-
-
-def _same(one: list[Todo], other: list[Todo]) -> bool:
-    keys = ("content", "status", "active_form", "owner")
-    return [[todo.get(key) for key in keys] for todo in one] == [[todo.get(key) for key in keys] for todo in other]
+    def _event(self, todos: list[Todo] | None, agent_id: str | None, origin: Origin) -> list[Event]:
+        return [] if todos is None else [ev.todo_update(todos, origin=origin, agent_id=agent_id)]
 
 
-def _todo(item: Any, default_id: str) -> Todo:
-    """Claude's own field names, of either mechanism, to the protocol's."""
-    given = mapping(item)
+def _digest(todos: Sequence[Todo]) -> Digest:
+    return value_digest([[todo.get(key) for key in _COMPARED] for todo in todos])
+
+
+def _task_id(value: Any) -> str | None:
+    task_id = name(value)
+    return task_id[:MAX_ID] if task_id else None
+
+
+def _task_fields(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The part of a Task* call's input that is needed when its result comes."""
+    fields = {field: given[field] for field in _TASK_FIELDS if field in given}
+    # One character more than a todo may have, so that it still shows that the text was longer.
+    return {field: value[: MAX_TEXT + 1] if isinstance(value, str) else None for field, value in fields.items()}
+
+
+def _todo(given: Mapping[str, Any], default_id: str) -> Todo:
+    """A todo from a tool's input, in which Claude may leave out or misspell anything."""
     status = given.get("status")
-    todo: Todo = {
-        "id": text(given.get("id")) or default_id,
-        "content": text(given.get("content")) or text(given.get("subject")) or "",
-        "status": status if status in _STATUSES else "pending",
-    }
-    optional = {
-        "active_form": given.get("activeForm") or given.get("active_form"),
-        "owner": given.get("owner"),
-        "description": given.get("description"),
-    }
-    return todo | {key: value for key, value in optional.items() if isinstance(value, str) and value}
-
-
-def _ordered(todos: list[Todo]) -> list[Todo]:
-    """By number, as Claude shows them."""
-    return sorted(todos, key=lambda todo: (not todo["id"].isdigit(), int(todo["id"]) if todo["id"].isdigit() else 0))
+    return make_todo(
+        given,
+        text(given.get("id")) or default_id,
+        text(given.get("content")) or text(given.get("subject")) or "",
+        status if status in STATUSES else "pending",
+    )

@@ -1,330 +1,296 @@
-"""One truth from five sources: observations in, each fact out once, whichever sources tell it and in whatever order.
+"""Observations of all sources in, events out: each fact once, whichever sources saw it and in whatever order.
 
-Pure. The parts: calls.py (which tool call is which), delegations.py (which agent does what), checklist.py (todos),
-bill.py (tokens), activity.py (working, idle, waiting). Here they are told what concerns them.
+The tracker passes to each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
+(which records are about the same call), agents.py (which agent has which delegation), delegations.py (how those go),
+todo_lists.py, usage.py (tokens), conversation.py (messages) and activity.py (working, idle, waiting). All of it is pure,
+belongs to one thread and holds a bounded amount of memory, whatever is observed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event, Source
-from claude_mpm.sources.parse import observations as seen
+from claude_mpm.feed.event import Event, Origin, Source
+from claude_mpm.sources.parse import observations as obs
 from claude_mpm.sources.parse.observations import Observation, Who
-from claude_mpm.sources.track import delegations as work
 from claude_mpm.sources.track.activity import Activity
-from claude_mpm.sources.track.conversation import Said
-from claude_mpm.sources.track.delegations import Delegations
-from claude_mpm.sources.track.todo_lists import Checklists
-from claude_mpm.sources.track.tool_calls import Call, Calls
-from claude_mpm.sources.track.usage import Bill
+from claude_mpm.sources.track.agents import Agents
+from claude_mpm.sources.track.conversation import Conversation
+from claude_mpm.sources.track.delegations import TOOLS, Delegations
+from claude_mpm.sources.track.sessions import Sessions
+from claude_mpm.sources.track.todo_lists import TodoLists
+from claude_mpm.sources.track.tool_calls import ToolCalls, tool_end
+from claude_mpm.sources.track.usage import Usage
 
-NewSession = Callable[[str, Any, float], Event]  # (session id, reason, time) → session.start
-HISTORY = 0.01  # seconds before the process's start: what is older was in a resumed session's transcript, which has whole milliseconds
+NewSession = Callable[[str, Any, float], Event]  # (session id, reason, seconds since the epoch) → session.start
+HISTORY = 0.01  # seconds; a record older than the process by more is history (transcripts have whole milliseconds)
 
 
 class Tracker:
-    """Joins observations into events. One thread.
+    """Joins observations into events. For one thread; nothing blocks and no observation makes it raise.
 
     Args:
-        session_id: Claude's session, where it is known in advance.
-        new_session: makes `session.start` when Claude moves on to another session; None: the change is not told.
+        session_id: Claude's session, when it is known in advance.
+        new_session: makes the `session.start` event when Claude moves on to another session; None: it is not reported.
     """
 
     def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
-        self.session_id = session_id
-        self._is_sure = session_id is not None  # else the next id may be the right one: see _of_another_session()
+        self._sessions = Sessions(session_id)
         self._new_session = new_session
-        self._past: list[str] = []
-        self._since = 0.0  # the process's start
-        self._session_since: float | None = None
-        self._end_reason: str | None = None
-        self._has_hooks = False
+        self._since = 0.0  # when the process started
         self._ended = False
-        self._calls = Calls()
-        self._delegations = Delegations()
-        self._checklists = Checklists()
-        self._past_todos = False  # a resumed session's list has not been told yet
-        self._bill = Bill()
-        self._activity = Activity(self._calls, work.TOOLS)
-        self._said = Said()
+        self._calls = ToolCalls()
+        self._agents = Agents()
+        self._delegations = Delegations(self._agents)
+        self._todo_lists = TodoLists()
+        self._past_todos = False  # a resumed session's list has not been reported yet
+        self._usage = Usage(self._delegations.count_tokens)
+        self._activity = Activity(self._calls, TOOLS)
+        self._conversation = Conversation()
+
+    @property
+    def session_id(self) -> str | None:
+        """Claude's session. It may be set while it is not known, when a file has given it away."""
+        return self._sessions.current
+
+    @session_id.setter
+    def session_id(self, session_id: str | None) -> None:
+        self._sessions.current = session_id
 
     def observe(self, observation: Observation, source: Source, now: float) -> list[Event]:
-        """The events that follow. `now`: seconds since the epoch, the time of what has no time of its own."""
-        who = observation.who
-        at = observation.at if observation.at is not None else now
-        if self._ended or self._delegations.is_hidden(who):
+        """Take one observation and return the events that follow.
+
+        Args:
+            now: seconds since the epoch; the time of an observation that has none of its own.
+        """
+        if self._ended or self._agents.is_hidden(observation.who):
             return []
-        if self.session_id is None and who.session_id is not None:
-            self.session_id = who.session_id
-        self._has_hooks |= source == "hook"
-        if who.session_id is not None and who.session_id != self.session_id:
-            return self._of_another_session(observation, source, at)
-        if observation.at is not None and at < self._since - HISTORY:
-            if not isinstance(observation, seen.Busy) or self._activity.state is not None:
-                self._history(observation, source, at)
+        place = self._sessions.place(observation, source)
+        origin = Origin(source, observation.at if observation.at is not None else now, self.session_id)
+        if place == "past" and isinstance(observation, (obs.Said, obs.Prompt)):
+            return self._words(observation, replace(origin, session_id=observation.who.session_id))
+        if place == "next":
+            started = isinstance(observation, obs.SessionStarted)
+            return self._switch(observation, origin) + ([] if started else self.observe(observation, source, now))
+        if place != "current":
+            return []
+        if observation.at is not None and observation.at < self._since - HISTORY:
+            if not isinstance(observation, obs.Busy) or self._activity.state is not None:
+                self._history(observation, origin)
                 return []
-            at = self._since  # what a claude we were attached to has been doing since before
-        self._is_sure |= who.session_id is not None and isinstance(observation, (seen.Prompt, seen.Said))
+            origin = replace(origin, at=self._since)  # what a claude we are attached to has been doing since before
+        self._sessions.confirm(observation)
         handle = _HANDLERS.get(type(observation))
-        return self._remembered(source, now) + (handle(self, observation, source, at) if handle else [])
+        remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
+        return remembered + (handle(self, observation, origin) if handle else [])
 
     def take_unsettled(self) -> list[str]:
         """Delegations that have ended without numbers, each once: call settle() for them a little later."""
         names, self._delegations.unsettled = self._delegations.unsettled, []
         return names
 
-    def settle(self, name: str) -> list[Event]:
-        """Tell the end of a delegation with what is known by now."""
-        return self._delegations.settle(name)
+    def settle(self, call_name: str) -> list[Event]:
+        """Report the end of such a delegation with what is known by now."""
+        return self._delegations.settle(call_name)
 
     # --- the process and its sessions ---
 
-    def _process_started(self, observed: seen.ProcessStarted, source: Source, at: float) -> list[Event]:
-        self._since = self._session_since = at
+    def _process_started(self, observed: obs.ProcessStarted, origin: Origin) -> list[Event]:
+        self._since = origin.moment
+        self._sessions.process_started(self._since)
         return []
 
-    def _process_ended(self, observed: seen.ProcessEnded, source: Source, at: float) -> list[Event]:
-        events = self._close("process_ended", source, at)
+    def _process_ended(self, observed: obs.ProcessEnded, origin: Origin) -> list[Event]:
+        events = self._close("process_ended", origin)
         self._ended = True
         return events
 
-    def _session_started(self, observed: seen.SessionStarted, source: Source, at: float) -> list[Event]:
+    def _session_started(self, observed: obs.SessionStarted, origin: Origin) -> list[Event]:
         """Of the session that is known already."""
-        if source == "stream_json":
-            return self._activity.working(source, at, self.session_id)
-        if source == "hook" and observed.reason != "compact":
-            return self._activity.idle(source, at, self.session_id)
+        if origin.source == "stream_json":
+            return self._activity.working(origin)
+        if origin.source == "hook" and observed.reason != "compact":
+            return self._activity.idle(origin)
         return []
 
-    def _of_another_session(self, observed: Observation, source: Source, at: float) -> list[Event]:
-        """Claude has moved on to another session, or these are last words of the one before.
-
-        On resume the first id told is often one that Claude gave up before anything was said (1.x in its hook, 2.1 on
-        stdout), and 2.0 goes on to use it for its hidden agents: not every hook is of the session.
-        """
-        new = observed.who.session_id
-        assert new is not None
-        started = isinstance(observed, seen.SessionStarted)
-        if new in self._past and not (started and source == "hook"):
-            late = isinstance(observed, (seen.Said, seen.Prompt))
-            return self._words(observed, source, at) if late else []
-        prompted = source == "hook" and isinstance(observed, seen.Prompt) and observed.who.is_main
-        if not prompted and not (started and (source == "hook" or not self._has_hooks)):
-            return []  # the hook, which knows why, is on its way
-        if not self._is_sure:
-            self.session_id = new
-            return self.observe(observed, source, at)
-        reason = observed.reason if isinstance(observed, seen.SessionStarted) else None
-        return self._switch(new, reason, source, at) + ([] if started else self.observe(observed, source, at))
-
-    def _switch(self, new: str, reason: str | None, source: Source, at: float) -> list[Event]:
-        assert self.session_id is not None
-        old, why = self.session_id, reason or self._end_reason
-        why = why if why in ("clear", "resume", "compact") else "resume"
-        events = self._close("session_cleared", source, at)
-        since = self._session_since if self._session_since is not None else at
-        ended = {"exit_code": None, "signal": None, "reason": why}
-        events.append(ev.session_end(old, at, at - since, source=source, **ended))  # type: ignore[arg-type]
-        self._past = [*self._past[-9:], old]
-        self.session_id, self._session_since, self._end_reason = new, at, None
-        self._checklists = Checklists()
-        self._bill.new_session()
+    def _switch(self, observed: Observation, origin: Origin) -> list[Event]:
+        """Claude has moved on to the session of `observed`."""
+        events = self._close("session_cleared", origin)
+        at, switch = origin.moment, self._sessions.switch(observed, origin.moment)
+        events.append(
+            ev.session_end(
+                switch.old, at, switch.lasted, exit_code=None, signal=None, reason=switch.reason, source=origin.source
+            )
+        )
+        self._todo_lists = TodoLists()
+        self._usage = Usage(self._delegations.count_tokens)
         if self._new_session is not None:
-            events.append(self._new_session(new, why, at))
-        return events + self._activity.idle(source, at, new)
+            events.append(self._new_session(switch.new, switch.reason, at))
+        return events + self._activity.idle(replace(origin, session_id=switch.new))
 
-    def _session_ended(self, observed: seen.SessionEnded, source: Source, at: float) -> list[Event]:
-        self._end_reason = observed.reason
+    def _session_ended(self, observed: obs.SessionEnded, origin: Origin) -> list[Event]:
+        self._sessions.end_reason = observed.reason
         return []
 
-    def _close(self, reason: str, source: Source, at: float) -> list[Event]:
-        """Nothing goes on after this: end all that is open."""
-        events = [self._tool_end(call, False, source, at, summary=reason) for call in self._calls.open()]
-        for call in self._calls.open():
-            self._calls.close(call)
-        return events + self._delegations.close(reason, source, at) + self._bill.close()
+    def _close(self, reason: str, origin: Origin) -> list[Event]:
+        """Nothing goes on after this: end everything that is open."""
+        events = self._calls.close(reason, origin, *self._calls.open())
+        usage = self._usage.close()  # counted before the last `agent.status`, which tells the tokens of all agents
+        return events + self._delegations.close(reason, origin) + usage
 
     # --- words ---
 
-    def _words(self, observed: Observation, source: Source, at: float) -> list[Event]:
-        session_id = observed.who.session_id or self.session_id
-        if isinstance(observed, seen.Prompt):
-            return self._said.prompt(observed, source, at, session_id)
-        assert isinstance(observed, seen.Said)
-        return self._said.text(observed, self._agent(observed.who), source, at, session_id)
+    def _words(self, observed: Observation, origin: Origin) -> list[Event]:
+        if isinstance(observed, obs.Prompt):
+            return self._conversation.prompt(observed, origin)
+        assert isinstance(observed, obs.Said)
+        return self._conversation.said(observed, self._agent(observed.who), origin)
 
-    def _prompt(self, observed: seen.Prompt, source: Source, at: float) -> list[Event]:
-        return self._words(observed, source, at) + self._activity.working(source, at, self.session_id)
+    def _prompt(self, observed: obs.Prompt, origin: Origin) -> list[Event]:
+        return self._words(observed, origin) + self._activity.working(origin)
 
-    def _text(self, observed: seen.Said, source: Source, at: float) -> list[Event]:
-        events = self._words(observed, source, at)
+    def _said(self, observed: obs.Said, origin: Origin) -> list[Event]:
+        events = self._words(observed, origin)
         if events and observed.who.is_main:
-            events += self._activity.working(source, at, self.session_id)
+            events += self._activity.working(origin)
         return events
 
-    def _api_failed(self, observed: seen.ApiFailed, source: Source, at: float) -> list[Event]:
-        events = self._said.api_failed(observed, self._agent(observed.who), source, at, self.session_id)
+    def _api_failed(self, observed: obs.ApiFailed, origin: Origin) -> list[Event]:
+        events = self._conversation.api_failed(observed, self._agent(observed.who), origin)
         if events and observed.final and observed.who.is_main:
-            events += self._turn_over(None, source, at)
+            events += self._turn_over(None, origin)
         return events
 
     # --- tools ---
 
-    def _tool_started(self, observed: seen.ToolStarted, source: Source, at: float) -> list[Event]:
+    def _tool_started(self, observed: obs.ToolStarted, origin: Origin) -> list[Event]:
         agent_id = self._agent(observed.who)
-        if agent_id is None and observed.who.unsure and observed.tool not in work.TOOLS:
-            agent_id = self._delegations.only_foreground()
-        call = self._calls.start(observed, agent_id, at)
+        if agent_id is None and observed.who.unsure and observed.tool not in TOOLS:
+            agent_id = self._agents.only_foreground()
+        call = self._calls.start(observed, agent_id, origin.moment)
         if call is None:
             return []
-        session_id = observed.who.session_id or self.session_id
-        events = [
-            ev.tool_start(
-                call.name, call.tool, call.input, source=source, agent_id=agent_id, time=at, session_id=session_id
-            )
-        ]
+        events = [ev.tool_start(call.name, call.tool, observed.input, origin=origin, agent_id=agent_id)]
         self._delegations.worked(agent_id, tool_uses=1)
-        if call.tool in work.TOOLS:
-            events += self._delegations.start(call, session_id, source)
-        events += self._checklists.called(call, source, at, self.session_id)
-        return events + self._activity.called(call, source, at, self.session_id)
+        if call.tool in TOOLS:
+            events += self._delegations.start(call, observed.input, origin)
+        events += self._todo_lists.tool_started(call, observed.input, origin)
+        return events + self._activity.tool_started(call, origin)
 
-    def _tool_ended(self, observed: seen.ToolEnded, source: Source, at: float) -> list[Event]:
+    def _tool_ended(self, observed: obs.ToolEnded, origin: Origin) -> list[Event]:
         events: list[Event] = []
         if observed.tool is not None and not self._calls.knows(observed):
-            started = at - (observed.duration_ms or 0) / 1000
-            start = seen.ToolStarted(observed.who, started, observed.tool_use_id, observed.tool, observed.input)
-            events += self._tool_started(start, source, started)
-        events += self._bill.others(self._agent(observed.who))
+            started = max(origin.moment - (observed.duration_ms or 0) / 1000, self._since)
+            start = obs.ToolStarted(observed.who, started, observed.tool_use_id, observed.tool, observed.input)
+            events += self._tool_started(start, replace(origin, at=started))
+        events += self._usage.answers_complete(self._agent(observed.who))
         call = self._calls.end(observed)
         if call is None:
             return events
         duration = observed.duration_ms
-        if duration is None and at >= call.started:
-            duration = int((at - call.started) * 1000)
-        events.append(self._tool_end(call, observed.ok, source, at, duration_ms=duration, summary=observed.summary))
-        if call.tool in work.TOOLS:
-            events += self._bill.others(self._delegations.agent_for(call) or call.name)
-            events += self._delegations.result(call, observed, source, at)
+        if duration is None and origin.moment >= call.started:
+            duration = int((origin.moment - call.started) * 1000)
+        events.append(tool_end(call, observed.ok, origin, duration_ms=duration, summary=observed.summary))
+        if call.tool in TOOLS:
+            events += self._usage.answers_complete(self._agents.agent_for(call) or call.name)
+            events += self._delegations.result(call, observed, origin)
         if observed.ok:
-            events += self._checklists.answered(call, observed.result, source, at, self.session_id)
-            events += self._activity.answered(call, source, at, self.session_id)
+            events += self._todo_lists.tool_succeeded(call, observed.result, origin)
+            events += self._activity.tool_succeeded(call, origin)
         return events
 
-    def _tool_end(
-        self,
-        call: Call,
-        ok: bool,
-        source: Source,
-        at: float,
-        *,
-        duration_ms: int | None = None,
-        summary: str | None = None,
-    ) -> Event:
-        return ev.tool_end(
-            call.name, call.tool, ok, source=source, duration_ms=duration_ms, summary=summary,
-            agent_id=call.agent_id, time=at, session_id=self.session_id,
-        )  # fmt: skip
-
-    def _interrupted(self, observed: seen.Interrupted, source: Source, at: float) -> list[Event]:
+    def _interrupted(self, observed: obs.Interrupted, origin: Origin) -> list[Event]:
         if not observed.who.is_main:
             return []
-        events = []
-        for call in self._calls.open():
-            if call.started <= at and not self._delegations.is_background(call.agent_id):
-                self._calls.close(call)
-                events.append(self._tool_end(call, False, source, at, summary="interrupted"))
-        events += self._delegations.close("interrupted", source, at, foreground_only=True)
-        return events + self._turn_over(None, source, at)
+        waited_for = (call for call in self._calls.open() if not self._agents.is_background(call.agent_id))
+        events = self._calls.close("interrupted", origin, *(c for c in waited_for if c.started <= origin.moment))
+        events += self._delegations.close("interrupted", origin, foreground_only=True)
+        return events + self._turn_over(None, origin)
 
     # --- agents ---
 
-    def _agent_seen(self, observed: seen.AgentSeen, source: Source, at: float) -> list[Event]:
-        return self._delegations.seen(observed, self._calls.find(observed.tool_use_id), source, at)
+    def _agent_seen(self, observed: obs.AgentSeen, origin: Origin) -> list[Event]:
+        return self._delegations.seen(observed, self._calls.find(observed.tool_use_id), origin)
 
-    def _agent_ended(self, observed: seen.AgentEnded, source: Source, at: float) -> list[Event]:
-        call = self._calls.find(observed.tool_use_id)
-        return self._bill.others(observed.who.agent_id) + self._delegations.ended(observed, call, source, at)
+    def _agent_ended(self, observed: obs.AgentEnded, origin: Origin) -> list[Event]:
+        events = self._usage.answers_complete(observed.who.agent_id)
+        return events + self._delegations.ended(observed, self._calls.find(observed.tool_use_id), origin)
 
     def _agent(self, who: Who) -> str | None:
         call = self._calls.find(who.delegated_by)
-        return self._delegations.agent_of(who, call.name if call else who.delegated_by)
+        return self._agents.agent_of(who, call.name if call else who.delegated_by)
 
-    # --- todos ---
+    # --- todos and tokens ---
 
-    def _todo_file(self, observed: seen.TodoFile, source: Source, at: float) -> list[Event]:
+    def _todo_file(self, observed: obs.TodoFile, origin: Origin) -> list[Event]:
         agent_id = observed.who.agent_id
-        if agent_id is not None and not self._delegations.knows(agent_id):
+        if agent_id is not None and not self._agents.knows(agent_id):
             return []  # 1.x and 2.0 give the agents' files names that occur nowhere else
-        return self._checklists.filed(observed.todos, agent_id, source, at, self.session_id)
+        return self._todo_lists.filed(observed.todos, agent_id, origin)
 
-    # --- tokens ---
-
-    def _used(self, observed: seen.Used, source: Source, at: float) -> list[Event]:
+    def _used(self, observed: obs.Used, origin: Origin) -> list[Event]:
         agent_id = self._agent(observed.who)
         self._delegations.worked(agent_id, used=observed)
         at_once = agent_id is None and self._activity.state == "idle"
-        return self._bill.used(observed, agent_id, source, at, at_once=at_once)
+        return self._usage.answer(observed, agent_id, origin, at_once=at_once)
 
     # --- what Claude is doing ---
 
-    def _turn_ended(self, observed: seen.TurnEnded, source: Source, at: float) -> list[Event]:
-        return self._turn_over(observed.background_agents, source, at) if observed.who.is_main else []
+    def _turn_ended(self, observed: obs.TurnEnded, origin: Origin) -> list[Event]:
+        return self._turn_over(observed.background_agents, origin) if observed.who.is_main else []
 
-    def _turn_over(self, background_agents: int | None, source: Source, at: float) -> list[Event]:
-        goes_on = self._delegations.any_background() if background_agents is None else background_agents > 0
+    def _turn_over(self, background_agents: int | None, origin: Origin) -> list[Event]:
+        goes_on = self._agents.any_background() if background_agents is None else background_agents > 0
         change = self._activity.working if goes_on else self._activity.idle
-        return self._bill.turn_ended() + change(source, at, self.session_id)
+        return self._usage.turn_ended() + change(origin)
 
     # --- a resumed session's past ---
 
-    def _history(self, observed: Observation, source: Source, at: float) -> None:
-        """What was before the process: only what still holds is kept, todos and tokens."""
+    def _history(self, observed: Observation, origin: Origin) -> None:
+        """What was before the process started: only todos and tokens, which still hold, are kept."""
         events: list[Event] = []
-        if isinstance(observed, seen.Used):
-            self._bill.history(observed, self._agent(observed.who))
+        if isinstance(observed, obs.Used):
+            self._usage.history(observed, self._agent(observed.who))
         elif not observed.who.is_main:
             return
-        elif isinstance(observed, seen.TodoFile):
-            events = self._checklists.filed(observed.todos, None, source, at, None)
-        elif isinstance(observed, seen.ToolStarted):
-            if (call := self._calls.start(observed, None, at)) is not None:
-                events = self._checklists.called(call, source, at, None)
-        elif isinstance(observed, seen.ToolEnded):
+        elif isinstance(observed, obs.TodoFile):
+            events = self._todo_lists.filed(observed.todos, None, origin)
+        elif isinstance(observed, obs.ToolStarted):
+            if (call := self._calls.start(observed, None, origin.moment)) is not None:
+                events = self._todo_lists.tool_started(call, observed.input, origin)
+        elif isinstance(observed, obs.ToolEnded):
             call = self._calls.end(observed)
-            events = self._checklists.answered(call, observed.result, source, at, None) if call and observed.ok else []
+            if call is not None and observed.ok:
+                events = self._todo_lists.tool_succeeded(call, observed.result, origin)
         self._past_todos |= bool(events)
 
-    def _remembered(self, source: Source, now: float) -> list[Event]:
-        """The todo list a resumed session begins with."""
-        if not self._past_todos:
-            return []
+    def _remembered(self, origin: Origin) -> list[Event]:
+        """The todo list that a resumed session begins with."""
         self._past_todos = False
-        for call in self._calls.open():
-            self._calls.close(call)
-        return self._checklists.again(source, now, self.session_id)
+        self._calls.forget_open()
+        return self._todo_lists.again(origin)
 
 
-_HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Source, float], list[Event]]] = {
-    seen.ProcessStarted: Tracker._process_started,
-    seen.ProcessEnded: Tracker._process_ended,
-    seen.SessionStarted: Tracker._session_started,
-    seen.SessionEnded: Tracker._session_ended,
-    seen.Prompt: Tracker._prompt,
-    seen.Said: Tracker._text,
-    seen.ApiFailed: Tracker._api_failed,
-    seen.ToolStarted: Tracker._tool_started,
-    seen.ToolEnded: Tracker._tool_ended,
-    seen.Interrupted: Tracker._interrupted,
-    seen.AgentSeen: Tracker._agent_seen,
-    seen.AgentEnded: Tracker._agent_ended,
-    seen.TodoFile: Tracker._todo_file,
-    seen.Used: Tracker._used,
-    seen.Cost: lambda self, seen, source, at: self._bill.cost(seen.usd, self.session_id, source, at),
-    seen.TurnEnded: Tracker._turn_ended,
-    seen.Busy: lambda self, seen, source, at: self._activity.told(seen, source, at, self.session_id),
-    seen.Notified: lambda self, seen, source, at: self._activity.notified(seen, source, at, self.session_id),
+_HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]] = {
+    obs.ProcessStarted: Tracker._process_started,
+    obs.ProcessEnded: Tracker._process_ended,
+    obs.SessionStarted: Tracker._session_started,
+    obs.SessionEnded: Tracker._session_ended,
+    obs.Prompt: Tracker._prompt,
+    obs.Said: Tracker._said,
+    obs.ApiFailed: Tracker._api_failed,
+    obs.ToolStarted: Tracker._tool_started,
+    obs.ToolEnded: Tracker._tool_ended,
+    obs.Interrupted: Tracker._interrupted,
+    obs.AgentSeen: Tracker._agent_seen,
+    obs.AgentEnded: Tracker._agent_ended,
+    obs.TodoFile: Tracker._todo_file,
+    obs.Used: Tracker._used,
+    obs.Cost: lambda self, observed, origin: self._usage.cost(observed.usd, origin),
+    obs.TurnEnded: Tracker._turn_ended,
+    obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),
+    obs.Notified: lambda self, observed, origin: self._activity.notified(observed, origin),
 }

@@ -1,129 +1,137 @@
-"""What the model's answers cost in tokens, each answer once.
+"""The tokens of the model's answers, each answer once.
 
-An answer is written as several records that repeat its usage; the output count of the early ones is a beginning. So
-an answer is held until something else happens in its conversation. One that turns out larger still is told as the
-difference: the sum of what is told is always the total.
+An answer is written as several records that repeat its usage, and the output count of the first ones is only a
+beginning. So an answer is held until something else happens in its conversation. When it turns out to be larger still,
+the difference is reported: the sum of all events is always the total.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from claude_mpm.feed import event as ev
-from claude_mpm.feed.event import Event, Source
+from claude_mpm.feed.event import Event, Origin
 from claude_mpm.sources.parse.observations import Used
+from claude_mpm.sources.track.digests import Recent
 
-MAX_ANSWERS = 20_000
-FIELDS = ("input", "output", "cache_read", "cache_creation")
-Tokens = dict[str, int]
+MAX_ANSWERS = 20_000  # answers whose tokens are remembered, so that a record read again is not counted again
+MAX_HELD = 1_000  # answers held at a time: one per conversation that goes on
+
+
+class Tokens(NamedTuple):
+    """Counts as the model API bills them. The field names are those of the protocol."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_creation: int = 0
+
+    def plus(self, other: Tokens) -> Tokens:
+        """The sum, field by field."""
+        return Tokens(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+    def beyond(self, other: Tokens) -> Tokens:
+        """What each field has more than in `other`, zero where it has less."""
+        return Tokens(*(max(mine - its, 0) for mine, its in zip(self, other, strict=True)))
 
 
 @dataclass(slots=True)
-class _Held:
+class _Answer:
     used: Used
     agent_id: str | None
-    source: Source
-    at: float
+    origin: Origin
 
 
-class Bill:
-    """Pure; one thread."""
+class Usage:
+    """The tokens of one session.
 
-    def __init__(self) -> None:
-        self._told: dict[str, Tokens] = {}
-        self._held: dict[str, _Held] = {}
-        self._streamed: dict[
-            str, _Held
-        ] = {}  # stream-json's counts are a beginning only: for when nothing else has them
+    Args:
+        on_agent_tokens: gets (public agent id, tokens) for every answer to a subagent, each token once.
+    """
+
+    def __init__(self, on_agent_tokens: Callable[[str, Tokens], None]) -> None:
+        self._on_agent_tokens = on_agent_tokens
+        self._counted: Recent[str, Tokens] = Recent(MAX_ANSWERS)  # by message id
+        self._held: dict[str, _Answer] = {}
+        # stdout's counts are only a beginning, so they serve when no transcript has better ones.
+        self._from_stdout: dict[str, _Answer] = {}
         self._has_transcript = False
-        self._session_id: str | None = None
-        self._totals: Tokens = dict.fromkeys(FIELDS, 0)
-        self._agents: dict[str, Tokens] = {}
+        self._totals = Tokens()
         self._cost: float | None = None
         self._model: str | None = None
 
-    def used(self, used: Used, agent_id: str | None, source: Source, at: float, *, at_once: bool) -> list[Event]:
-        """Tokens of an answer. `at_once`: nothing more is to be expected in this conversation."""
-        held = _Held(used, agent_id, source, at)
-        if source == "stream_json":
-            self._streamed[used.message_id] = held
-            return []
+    def answer(self, used: Used, agent_id: str | None, origin: Origin, *, at_once: bool) -> list[Event]:
+        """A record of an answer. `at_once`: nothing more is to be expected in this conversation."""
+        answer = _Answer(used, agent_id, origin)
+        if origin.source == "stream_json":
+            self._from_stdout[used.message_id] = answer
+            return self._overflow(self._from_stdout)
         self._has_transcript = True
-        self._streamed.pop(used.message_id, None)
-        events = self.others(agent_id, except_for=used.message_id)
+        self._from_stdout.pop(used.message_id, None)
+        events = self.answers_complete(agent_id, but=used.message_id)
         if used.final or at_once:
             self._held.pop(used.message_id, None)
-            return events + self._tell(held)
-        self._held[used.message_id] = held
-        return events
+            return events + self._report(answer)
+        self._held[used.message_id] = answer
+        return events + self._overflow(self._held)
 
-    def others(self, agent_id: str | None, except_for: str | None = None) -> list[Event]:
-        """Something else happened in the conversation of `agent_id`: what is held of it is complete."""
-        done = [key for key, held in self._held.items() if held.agent_id == agent_id and key != except_for]
-        return [event for key in done for event in self._tell(self._held.pop(key))]
+    def answers_complete(self, agent_id: str | None, but: str | None = None) -> list[Event]:
+        """Something else happened in this conversation: report what is held of it, except for one message."""
+        done = [key for key, answer in self._held.items() if answer.agent_id == agent_id and key != but]
+        return [event for key in done for event in self._report(self._held.pop(key))]
 
     def turn_ended(self) -> list[Event]:
-        """Of the main conversation."""
-        return self.others(None) + ([] if self._has_transcript else self._from_stream())
+        """The main conversation's turn is over."""
+        return self.answers_complete(None) + ([] if self._has_transcript else self._report_all(self._from_stdout))
 
     def close(self) -> list[Event]:
-        """Tell all that is held."""
-        return [event for key in list(self._held) for event in self._tell(self._held.pop(key))] + self._from_stream()
+        """Report everything that is held."""
+        return self._report_all(self._held) + self._report_all(self._from_stdout)
 
-    def cost(self, usd: float, session_id: str | None, source: Source, at: float) -> list[Event]:
-        """What Claude says it cost."""
+    def cost(self, usd: float, origin: Origin) -> list[Event]:
+        """What the session has cost so far, as Claude reports it."""
         if usd == self._cost:
             return []
         self._cost = usd
-        return [self._event(None, dict.fromkeys(FIELDS, 0), None, source, at, session_id)]
+        return [self._event(self._model, Tokens(), None, origin)]
 
     def history(self, used: Used, agent_id: str | None) -> None:
-        """An answer of before: counted, not told."""
-        self._add(used, agent_id)
+        """An answer from before the process started: it counts, but is not reported."""
+        self._count(used, agent_id)
 
-    def new_session(self) -> None:
-        self.__init__()  # type: ignore[misc]
+    def _overflow(self, answers: dict[str, _Answer]) -> list[Event]:
+        return self._report(answers.pop(next(iter(answers)))) if len(answers) > MAX_HELD else []
 
-    def _from_stream(self) -> list[Event]:
-        return [event for key in list(self._streamed) for event in self._tell(self._streamed.pop(key))]
+    def _report_all(self, answers: dict[str, _Answer]) -> list[Event]:
+        return [event for key in list(answers) for event in self._report(answers.pop(key))]
 
-    def _tell(self, held: _Held) -> list[Event]:
-        more = self._add(held.used, held.agent_id)
-        if not any(more.values()):
+    def _report(self, answer: _Answer) -> list[Event]:
+        new = self._count(answer.used, answer.agent_id)
+        if not any(new):
             return []
-        self._model = held.used.model or self._model
-        return [self._event(held.used.model, more, held.agent_id, held.source, held.at, held.used.who.session_id)]
+        self._model = answer.used.model or self._model
+        return [self._event(self._model, new, answer.agent_id, answer.origin)]
 
-    def _add(self, used: Used, agent_id: str | None) -> Tokens:
-        """Counts what is new, and returns it."""
-        now = {field: getattr(used, field) for field in FIELDS}
-        before = self._told.get(used.message_id, dict.fromkeys(FIELDS, 0))
-        more = {field: max(now[field] - before[field], 0) for field in FIELDS}
-        self._told[used.message_id] = {field: max(now[field], before[field]) for field in FIELDS}
-        if len(self._told) > MAX_ANSWERS:
-            self._told.pop(next(iter(self._told)))
-        for total in (
-            self._totals,
-            *([self._agents.setdefault(agent_id, dict.fromkeys(FIELDS, 0))] if agent_id else ()),
-        ):
-            for field in FIELDS:
-                total[field] += more[field]
-        return more
+    def _count(self, used: Used, agent_id: str | None) -> Tokens:
+        """Count what is new of an answer, and return it."""
+        now = Tokens(used.input, used.output, used.cache_read, used.cache_creation)
+        before = self._counted.get(used.message_id, Tokens())
+        new = now.beyond(before)
+        self._counted[used.message_id] = before.plus(new)
+        self._totals = self._totals.plus(new)
+        if agent_id is not None:
+            self._on_agent_tokens(agent_id, new)
+        return new
 
-    def _event(
-        self, model: str | None, tokens: Tokens, agent_id: str | None, source: Source, at: float, session_id: str | None
-    ) -> Event:
-        agents: dict[str, Any] = {agent: dict(total) for agent, total in self._agents.items()}
+    def _event(self, model: str | None, tokens: Tokens, agent_id: str | None, origin: Origin) -> Event:
         return ev.claude_usage(
-            source=source,
-            model=model or self._model,
-            tokens=tokens,
-            totals=self._totals,
+            origin=origin,
+            model=model,
+            tokens=tokens._asdict(),
+            totals=self._totals._asdict(),
             agent_id=agent_id,
-            agents=agents,
             cost_usd=self._cost,
             cost_is_estimate=None if self._cost is None else False,
-            time=at,
-            session_id=session_id,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from types import TracebackType
 
 HANDLED = (
@@ -21,8 +22,9 @@ class Signals:
 
     def __init__(self) -> None:
         self.fd = -1
+        self._write_lock = threading.Lock()  # keeps _write_fd open while wake() writes to it
         self._write_fd = -1
-        self._came: set[int] = set()
+        self._pending: set[int] = set()
         self._previous: dict[int, object] = {}
         self._previous_wakeup = -1
 
@@ -42,35 +44,38 @@ class Signals:
         signal.set_wakeup_fd(self._previous_wakeup)
         for number, handler in self._previous.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
-        write_fd, self._write_fd = self._write_fd, -1
-        os.close(write_fd)
+        with self._write_lock:  # a reader thread left behind must not write to whatever gets this number next
+            os.close(self._write_fd)
+            self._write_fd = -1
         os.close(self.fd)
 
     def wake(self) -> None:
-        """Let the main thread's select() return. Any thread."""
-        with contextlib.suppress(OSError):  # full: it will wake anyway; closed: nobody waits
+        """Let the main thread's poll() return. Any thread, at any time."""
+        with self._write_lock:
             if self._write_fd >= 0:
-                os.write(self._write_fd, bytes([WAKE]))
+                with contextlib.suppress(BlockingIOError):  # full: it will wake anyway
+                    os.write(self._write_fd, bytes([WAKE]))
 
     def read(self) -> set[int]:
-        """The numbers that came since the last call, without WAKE. Main thread; does not block."""
-        numbers, self._came = self.pending(), set()
-        return set(numbers)
+        """The signals that came since the last call. Main thread; does not block."""
+        numbers, self._pending = self.pending(), set()
+        return numbers
 
     def pending(self) -> set[int]:
         """As read(), but they stay for read() to give."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.fd, 4096):
-                self._came.update(data)
-        self._came.discard(WAKE)
-        return self._came
+                self._pending.update(data)
+        self._pending.discard(WAKE)
+        return self._pending
 
 
 def suspend_job() -> None:
     """Stop as Ctrl-Z does, and return when continued. Main thread.
 
-    The whole process group: a script that started us stops too, else its shell would never see that we did. Where no
-    shell is there to continue us (tmux, a container) the kernel drops the signal, and this returns at once.
+    The whole process group stops, because otherwise the shell of a script that started us would never see that we
+    did. Where no shell is there to continue us (tmux, a container) the kernel drops the signal, and this returns at
+    once.
     """
     previous = signal.getsignal(signal.SIGTSTP)
     if previous is signal.SIG_IGN:
