@@ -20,7 +20,7 @@ ENDING_POLL = 0.02  # seconds between two tries
 
 
 def require_libraries() -> None:
-    """UsageError when a library that watching needs is missing: better said now than found by the first client."""
+    """Raise UsageError if a library is missing that watching needs, before the first client finds out."""
     missing = [name for name in ("simple_websocket", "wsproto", "watchdog", "psutil") if find_spec(name) is None]
     if missing:
         words = " ".join(name.replace("_", "-") for name in missing)
@@ -63,7 +63,7 @@ def _is_being_released(config: Config) -> bool:
 
 
 def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
-    """The port is taken: say which is used instead; a port the user named is never replaced. Raises PortTaken then."""
+    """Say which port is used instead of the taken one. Raises PortTaken for a port the user named: that is never replaced."""
     free_port = free[0].getsockname()[1]
     if not config.port_given:
         say(f"port {config.port} is taken, so this one is on {free_port}")
@@ -79,7 +79,7 @@ def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
 
 
 def announce(config: Config, sockets: Sequence[socket.socket]) -> None:
-    """One line before Claude has the screen; the token goes behind `#`, which no server and no log sees."""
+    """Say where the page is, before Claude takes the screen, and open it if the user wants that."""
     host = config.host or "localhost"
     url = f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
     say(f"watch this session at {url}{' (the token is asked for there)' if config.token else ''}")
