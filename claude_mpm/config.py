@@ -50,7 +50,7 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
+    """What the user chose. Built by cli/options.py, read everywhere, never changed."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
     claude_args: tuple[str, ...] = ()
