@@ -60,6 +60,16 @@ def test_the_address_of_the_page_is_on_the_demos_own_screen(home: Path) -> None:
         terminal.wait_for(f"watch it at http://localhost:{port}/".encode(), since=drawn)
 
 
+def test_in_print_mode_the_context_is_known_in_percent(home: Path) -> None:
+    """Only the results of stream-json name the size of the model's context."""
+    with demo(home, "--", "-p", "x", "--output-format", "stream-json", "--verbose") as terminal:
+        with Watcher(port_of(terminal)) as seen:
+            seen.wait_ended()
+        assert terminal.wait(60) == 0
+    percents = [usage["context_percent"] for usage in seen.all("claude.usage") if "context_percent" in usage]
+    assert percents and percents == sorted(percents) and 1 < percents[0] < 10
+
+
 def test_without_a_terminal_the_demo_is_told_line_by_line(home: Path) -> None:
     done = run("--demo", "--websocket-port", "0", home=home, cwd=home, CLAUDE_MPM_DEMO_SPEED="200")
     lines = done.stdout.decode().splitlines()
