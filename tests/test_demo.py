@@ -317,7 +317,7 @@ def test_without_a_terminal_it_prints_plain_text(env: dict[str, str], tmp_path: 
 
 def test_without_a_terminal_every_step_is_a_line_as_it_happens(env: dict[str, str], tmp_path: Path) -> None:
     lines = in_pipe({**env, "CLAUDE_MPM_DEMO_URL": "http://localhost:4711/"}, tmp_path).stdout.splitlines()
-    assert lines[0] == f"{LABEL}. Watch it at http://localhost:4711/"
+    assert lines[0] == f"{LABEL}. Ctrl-C ends it. Watch it at http://localhost:4711/"
     for line in (
         "Todo: Fix the splitter",
         "Edit: src/tally/words.py",

@@ -149,6 +149,16 @@ def test_three_demos_are_three_cards_and_the_one_that_waits_is_on_top(home: Path
         tab.driver.quit()
 
 
+def test_on_a_dumb_terminal_ctrl_c_ends_the_demo(home: Path) -> None:
+    env = environment(home, TERM="dumb")
+    with Terminal([*PROGRAM, "--demo", "--websocket-port", "0"], env=env, cwd=home) as terminal:
+        terminal.wait_for(b"Ctrl-C ends it.")
+        terminal.write(b"\x03")
+        assert terminal.wait() == 0
+        assert terminal.attributes()[3] & termios.ICANON, "the terminal is the shell's again"
+    assert b"Execution error" not in terminal.output
+
+
 @pytest.mark.parametrize("key", [b"q", b"/exit\r"])
 def test_the_demo_can_be_left(key: bytes, home: Path) -> None:
     with demo(home, speed=1) as terminal:

@@ -18,7 +18,8 @@ class PlainLines:
 
     def head(self) -> str:
         """What to print before the first step."""
-        return f"{LABEL}. Watch it at {self._url}" if self._url else LABEL
+        address = f" Watch it at {self._url}" if self._url else ""
+        return f"{LABEL}. Ctrl-C ends it.{address}"
 
     def of(self, step: Step) -> str:
         """What to print for `step`; "" for nothing."""
