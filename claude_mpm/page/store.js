@@ -205,7 +205,7 @@ const tag = (info, port, id) => ({
   id,
 });
 
-/** The sessions that a session could be taken for: others of its name. An ended one is only taken for another ended one. */
+/** The sessions that a session could be taken for: others of its name, ended ones only if it ended itself. */
 function twinsOf(session) {
   const others = [...store.sessions.values()].filter((other) => other !== session && (!other.over || session.over));
   const tags = others.map((other) => tag(other.shown.info, other.port, other.id));

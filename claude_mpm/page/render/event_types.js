@@ -3,7 +3,7 @@
 import { el, text } from "./dom.js";
 import { count } from "../plain.js";
 
-const QUIET = ["claude.usage", "claude.output", "system.status", "agent.status"]; // hidden at first: they come in volume
+const QUIET = ["claude.usage", "claude.output", "system.status", "agent.status"]; // hidden at first
 /** The types that are hidden. */
 export const off = new Set(QUIET);
 let drawn = "";

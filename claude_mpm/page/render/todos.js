@@ -83,6 +83,6 @@ const none = () =>
     { class: "empty" },
     el("b", { text: "No todo list" }),
     el("span", {
-      text: "When Claude plans its work as todos or tasks, the list and its changes appear here. Small jobs often have none.",
+      text: "When Claude plans its work as todos or tasks, the list and its changes appear here. Small jobs have none.",
     }),
   );
