@@ -311,6 +311,7 @@ def test_a_restart_on_the_port_is_another_session_and_the_reader_is_not_switched
 def test_a_normal_end_is_no_alarm_and_is_kept_to_read(page: Page) -> None:
     with instances(1) as (one,):
         one.screen = dict(ev.claude_screen(20, 2, {}, [[0, [["a dialog", {}]]]], None, frame=1, base=0).data)
+        one.info["capabilities"] = ["screen"]
         one.begin()
         say(one, "the last words")
         page.open(one.url)

@@ -26,6 +26,8 @@ const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet
 const BACKOFF = [500, 1000, 2000, 4000, 8000, 15000]; // ms between tries
+const PICTURES = 2000; // ms between pictures of a terminal that nobody looks at
+const WORTH_A_PICTURE = new Set(["claude.status", "claude.message", "tool.start", "tool.end", "session.end"]);
 const BEAT = 3000; // ms between pings
 const ASLEEP = 15000; // ms without a beat: the machine slept
 
@@ -39,6 +41,7 @@ class Link {
       replaying: false,
       pingAt: 0,
       heardAt: 0,
+      askedAt: 0,
       screen: false,
       output: false,
     });
@@ -81,6 +84,16 @@ class Link {
     return this.ws !== null && this.ws.readyState === WebSocket.OPEN;
   }
 
+  /** Ask for a picture now and then, so that the last one is from shortly before a session's end, however it ends. */
+  askPicture(last) {
+    const now = Date.now(),
+      { shown } = this.session;
+    if (this.replaying || !list(shown.info.capabilities).includes("screen")) return;
+    if (!last && (this.screen || now - this.askedAt < PICTURES)) return;
+    this.askedAt = now;
+    this.send("get_screen");
+  }
+
   send(command, params = {}) {
     if (!this.up) return;
     const target = this.session ? { instance_id: this.session.id } : {};
@@ -118,7 +131,7 @@ class Link {
     if (!this.session) return;
     if (type === "claude.screen") return takePicture(this.session, data, () => this.send("get_screen"));
     ingest(this.session, { ...message, data }, raw.length);
-    if (type === "session.end") this.send("get_screen"); // the last picture, before the server goes
+    if (WORTH_A_PICTURE.has(type)) this.askPicture(type === "session.end");
     if (!this.replaying) changed();
   }
 

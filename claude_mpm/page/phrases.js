@@ -27,7 +27,7 @@ export function brief(input) {
 /** Whether an end is a failure: a signal, or an exit code that is not 0. */
 export const failedEnd = (ended) => Boolean(ended.signal || ended.exit_code);
 
-/** How a session ended, in words: "Ended, exit code 0, after 12 min 05". */
+/** How a session ended: "Ended normally", "Killed by SIGKILL", "Failed with exit code 3 (why)". */
 export function endText(ended) {
   const how = ended.signal
     ? "Killed by " + str(ended.signal)
@@ -36,7 +36,7 @@ export function endText(ended) {
       : ended.exit_code === 0
         ? "Ended normally"
         : "Failed with exit code " + ended.exit_code;
-  const ordinary = !ended.reason || ["exit", "exited", "signal"].includes(ended.reason);
+  const ordinary = ended.exit_code === 0 || !ended.reason || ["exit", "exited", "signal"].includes(ended.reason);
   return how + (ordinary ? "" : " (" + str(ended.reason) + ")");
 }
 

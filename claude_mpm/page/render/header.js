@@ -124,29 +124,9 @@ function renderStats(stats) {
 }
 
 function renderNotes(session, over) {
-  const now = session.shown,
-    at = lastAt(session),
-    ended = $("ended");
-  ended.hidden = !over && session.link.state !== "lost";
-  if (now.ended)
-    text(
-      ended.firstChild || ended.appendChild(el("span")),
-      endText(now.ended) +
-        " at " +
-        clock(now.ended.at) +
-        ", " +
-        ago(Date.now() - now.ended.at) +
-        ". What this page saw of it stays here until you close the tab.",
-    );
-  else if (!ended.hidden)
-    text(
-      ended.firstChild || ended.appendChild(el("span")),
-      "Connection lost" +
-        (session.over ? "; the process is gone" : "") +
-        ". Everything here is as of " +
-        (at ? clock(at) : "the last event") +
-        ".",
-    );
+  const now = session.shown;
+  $("ended").hidden = !over && session.link.state !== "lost";
+  text($("ended-text"), now.ended ? howItEnded(now.ended) : howItIsLost(session));
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -175,7 +155,6 @@ function renderSuccessor(session, over) {
     );
   else
     host.replaceChildren(
-      el("span", { text: "Nothing is reconnecting." }),
       el("button", {
         type: "button",
         class: "plain",
@@ -183,4 +162,18 @@ function renderSuccessor(session, over) {
         text: "Look for a new session on :" + session.port,
       }),
     );
+}
+
+const howItEnded = (ended) =>
+  endText(ended) +
+  " at " +
+  clock(ended.at) +
+  ", " +
+  ago(Date.now() - ended.at) +
+  ". What this page saw of it stays here until you close the tab.";
+
+function howItIsLost(session) {
+  const at = lastAt(session),
+    lost = "Connection lost" + (session.over ? "; the process is gone" : "");
+  return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
 }

@@ -143,15 +143,17 @@ function drawRows(screen) {
 }
 
 function sayNone(session) {
-  const install =
-    "The screen needs another package where Claude runs: pip install 'claude-mpm[screen]'. Then start a new session.";
-  const attached = "The screen is only seen when Claude is started with claude-mpm --launch-method subprocess.";
-  const words = !session.noScreen
-    ? session.over
-      ? "No picture of this terminal was taken before it ended."
-      : "Waiting for the picture…"
-    : session.shown.launchMethod === "exec"
-      ? attached
-      : install;
-  text(none.firstChild || none.appendChild(el("span")), words);
+  text(none.firstChild || none.appendChild(el("span")), whyNone(session));
+}
+
+const INSTALL =
+  "The screen needs another package where Claude runs: pip install 'claude-mpm[screen]'. Then start a new session.";
+const ATTACHED = "The screen is seen only when Claude is started with claude-mpm --launch-method subprocess.";
+
+function whyNone({ shown, over, noScreen }) {
+  const able = list(shown.info.capabilities).includes("screen");
+  if (able && (over || shown.ended)) return "No picture of this terminal was taken before the session ended.";
+  if (!noScreen) return "Waiting for the picture…";
+  if (able) return "There is no picture of this terminal yet.";
+  return shown.launchMethod === "exec" ? ATTACHED : INSTALL;
 }
