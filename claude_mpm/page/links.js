@@ -11,16 +11,7 @@ import { clone, apply, empty } from "./reduce.js";
 import { takePicture } from "./picture.js";
 import { refusalOf, tokenOf } from "./refusal.js";
 
-const CHANNELS = [
-  "session.*",
-  "claude.status",
-  "claude.message",
-  "claude.usage",
-  "tool.*",
-  "agent.*",
-  "todo.*",
-  "system.*",
-];
+const CHANNELS = "session.* claude.status claude.message claude.usage tool.* agent.* todo.* system.*".split(" ");
 const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet
