@@ -1,49 +1,25 @@
 // Where sessions' events come from. A source is an object with
-//   port, state, why, hint   what the page says about it; states: STATES
+//   port, state, why, hint   what the page says about it; the states: connecting, catching up, live, slow, lost,
+//                            refused, over
 //   want({screen, output})   start or stop the expensive channels, by what is looked at
 //   retry()                  try again now
 // The one kind there is so far is a WebSocket to a running claude-mpm.
 
-import { dict, line, list, num, str, span } from "./plain.js";
+import { dict, list, num, str, span } from "./plain.js";
 import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "./store.js";
 import { clone, apply, empty } from "./reduce.js";
 import { takePicture } from "./picture.js";
+import { refusalOf, tokenOf } from "./refusal.js";
 
-/** What a source's state may be. */
-export const STATES = ["connecting", "catching up", "live", "slow", "lost", "refused", "over"];
-const CHANNELS = [
-  "session.*",
-  "claude.status",
-  "claude.message",
-  "claude.usage",
-  "tool.*",
-  "agent.*",
-  "todo.*",
-  "system.*",
-];
+const CHANNELS = "session.* claude.status claude.message claude.usage tool.* agent.* todo.* system.*".split(" ");
 const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet
 const BACKOFF = [500, 1000, 2000, 4000, 8000, 15000]; // ms between tries
+const PICTURES = 2000; // ms between pictures of a terminal that nobody looks at
+const WORTH_A_PICTURE = new Set(["claude.status", "claude.message", "tool.start", "tool.end", "session.end"]);
 const BEAT = 3000; // ms between pings
 const ASLEEP = 15000; // ms without a beat: the machine slept
-
-const tokenOf = (port) => {
-  try {
-    return sessionStorage.getItem("token:" + port) || sessionStorage.getItem("token");
-  } catch {
-    return null;
-  }
-};
-
-/** Remember a token for this tab only; `port` null: for all sessions. */
-export function setToken(port, token) {
-  try {
-    sessionStorage.setItem(port === null ? "token" : "token:" + port, token);
-  } catch {
-    // storage is switched off: the token holds for this address only
-  }
-}
 
 class Link {
   constructor(port, home) {
@@ -55,6 +31,7 @@ class Link {
       replaying: false,
       pingAt: 0,
       heardAt: 0,
+      askedAt: 0,
       screen: false,
       output: false,
     });
@@ -97,6 +74,16 @@ class Link {
     return this.ws !== null && this.ws.readyState === WebSocket.OPEN;
   }
 
+  /** Ask for a picture now and then, so that the last one is from shortly before a session's end, however it ends. */
+  askPicture(last) {
+    const now = Date.now(),
+      { shown } = this.session;
+    if (this.replaying || !list(shown.info.capabilities).includes("screen")) return;
+    if (!last && (this.screen || now - this.askedAt < PICTURES)) return;
+    this.askedAt = now;
+    this.send("get_screen");
+  }
+
   send(command, params = {}) {
     if (!this.up) return;
     const target = this.session ? { instance_id: this.session.id } : {};
@@ -134,7 +121,7 @@ class Link {
     if (!this.session) return;
     if (type === "claude.screen") return takePicture(this.session, data, () => this.send("get_screen"));
     ingest(this.session, { ...message, data }, raw.length);
-    if (type === "session.end") this.send("get_screen"); // the last picture, before the server goes
+    if (WORTH_A_PICTURE.has(type)) this.askPicture(type === "session.end");
     if (!this.replaying) changed();
   }
 
@@ -270,47 +257,6 @@ export function connect(port, home) {
   store.links.set(port, link);
   link.open();
   return link;
-}
-
-/** A script is not told why a WebSocket was refused; plain HTTP on the same port is. Null: nothing answered. */
-async function refusalOf(link) {
-  const token = tokenOf(link.port);
-  if (!link.home) {
-    try {
-      await fetch("http://" + link.host + "/healthz", { mode: "no-cors", signal: AbortSignal.timeout(4000) });
-    } catch {
-      return null;
-    }
-    return {
-      why: "This session's server answers, but does not admit this page.",
-      hint: "Open its own page at http://" + link.host + "/, with its token if it has one.",
-    };
-  }
-  let answer, text;
-  try {
-    answer = await fetch("/status", {
-      cache: "no-store",
-      headers: token ? { Authorization: "Bearer " + token } : {},
-      signal: AbortSignal.timeout(4000),
-    });
-    text = line(await answer.text(), 300);
-  } catch {
-    return null;
-  }
-  if (answer.ok || answer.status >= 500) return null;
-  if (answer.status === 404)
-    return {
-      why: "The program on this port is not claude-mpm.",
-      hint: "Open the address that claude-mpm prints when it starts.",
-    };
-  return {
-    why: "The server refused this page" + (text ? ": " + text : " (status " + answer.status + ")") + ".",
-    hint: /token/i.test(text)
-      ? "Enter the token that claude-mpm was started with (--websocket-token), or open the link it printed."
-      : "Open the page as http://localhost:" +
-        link.port +
-        "/, or start claude-mpm with --websocket-allow-host or --websocket-allow-origin.",
-  };
 }
 
 /** Follow what get_instances says: connect to new instances, let go of those that are gone. */

@@ -16,7 +16,7 @@ import {
   tokensOf,
   ordered,
 } from "../store.js";
-import { endText } from "../reduce.js";
+import { endText } from "../phrases.js";
 
 const $ = (id) => document.getElementById(id);
 const LINK = new Map([
@@ -124,29 +124,9 @@ function renderStats(stats) {
 }
 
 function renderNotes(session, over) {
-  const now = session.shown,
-    at = lastAt(session),
-    ended = $("ended");
-  ended.hidden = !over && session.link.state !== "lost";
-  if (now.ended)
-    text(
-      ended.firstChild || ended.appendChild(el("span")),
-      endText(now.ended) +
-        " at " +
-        clock(now.ended.at) +
-        ", " +
-        ago(Date.now() - now.ended.at) +
-        (session.link.exported ? "." : ". What this page saw of it stays here until you close the tab."),
-    );
-  else if (!ended.hidden)
-    text(
-      ended.firstChild || ended.appendChild(el("span")),
-      (session.link.exported ? "This file does not hold the end of the session" : "Connection lost") +
-        (session.over === "gone" ? "; the process is gone" : "") +
-        ". Everything here is as of " +
-        (at ? clock(at) : "the last event") +
-        ".",
-    );
+  const now = session.shown;
+  $("ended").hidden = !over && session.link.state !== "lost";
+  text($("ended-text"), now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session));
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -163,7 +143,8 @@ let successor = "";
 function renderSuccessor(session, over) {
   const host = $("other"),
     next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
-  const idle = over && !next && !session.link.exported && session.link.home && session.link === store.home && session.link.state === "over";
+  const link = session.link,
+    idle = over && !next && !link.exported && link.home && link === store.home && link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (successor === key) return;
@@ -175,7 +156,6 @@ function renderSuccessor(session, over) {
     );
   else
     host.replaceChildren(
-      el("span", { text: "Nothing is reconnecting." }),
       el("button", {
         type: "button",
         class: "plain",
@@ -183,4 +163,20 @@ function renderSuccessor(session, over) {
         text: "Look for a new session on :" + session.port,
       }),
     );
+}
+
+const howItEnded = (ended, link) =>
+  endText(ended) +
+  " at " +
+  clock(ended.at) +
+  ", " +
+  ago(Date.now() - ended.at) +
+  (link.exported ? "." : ". What this page saw of it stays here until you close the tab.");
+
+function howItIsLost(session) {
+  const at = lastAt(session),
+    lost = session.link.exported
+      ? "This file does not hold the end of the session"
+      : "Connection lost" + (session.over ? "; the process is gone" : "");
+  return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
 }

@@ -16,7 +16,7 @@ import {
   tokensOf,
   forget,
 } from "../store.js";
-import { brief, endText } from "../reduce.js";
+import { brief, endText } from "../phrases.js";
 
 const cards = new Map();
 const host = document.getElementById("cards");
@@ -82,7 +82,7 @@ function fill(card, session) {
   attr(card.button, "aria-current", session.id === view.session ? "true" : null);
   text(card.mark, mark);
   text(card.name, nameOf(session));
-  text(card.branch, now.info.git_branch ? "⎇ " + str(now.info.git_branch) : base(now.info.working_dir));
+  text(card.branch, now.info.git_branch ? "⎇ " + str(now.info.git_branch) : str(now.info.working_dir));
   text(card.port, session.port ? ":" + session.port : "");
   text(
     card.why,

@@ -102,7 +102,7 @@ function cell(char) {
   return span;
 }
 
-/** Draw the newest picture of a session's terminal, or say why there is none. `past`: an earlier moment is looked at. */
+/** Draw the newest picture of a terminal, or say why there is none. `past`: an earlier moment is looked at. */
 export function renderScreen(session, past) {
   const film = session.link.film; // of an exported session: all its pictures
   const screen = film ? film.at(past && view.at ? view.at : Infinity) : session.screen;
@@ -144,17 +144,18 @@ function drawRows(screen) {
 }
 
 function sayNone(session) {
-  const install =
-    "The screen needs one more package on the machine that runs Claude: pip install 'claude-mpm[screen]', then start a new session.";
-  const attached = "The screen is only seen when Claude is started with claude-mpm --launch-method subprocess.";
-  const words = !session.noScreen
-    ? session.over
-      ? "No picture of this terminal was taken before it ended."
-      : "Waiting for the picture…"
-    : session.link.exported
-      ? session.noScreen
-      : session.shown.launchMethod === "exec"
-      ? attached
-      : install;
-  text(none.firstChild || none.appendChild(el("span")), words);
+  text(none.firstChild || none.appendChild(el("span")), whyNone(session));
+}
+
+const INSTALL =
+  "The screen needs another package where Claude runs: pip install 'claude-mpm[screen]'. Then start a new session.";
+const ATTACHED = "The screen is seen only when Claude is started with claude-mpm --launch-method subprocess.";
+
+function whyNone({ shown, over, noScreen, link }) {
+  if (link.exported) return noScreen;
+  const able = list(shown.info.capabilities).includes("screen");
+  if (able && (over || shown.ended)) return "No picture of this terminal was taken before the session ended.";
+  if (!noScreen) return "Waiting for the picture…";
+  if (able) return "There is no picture of this terminal yet.";
+  return shown.launchMethod === "exec" ? ATTACHED : INSTALL;
 }
