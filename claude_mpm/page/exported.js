@@ -4,6 +4,8 @@ import { store, changed, newSession, ingest, bury } from "./store.js";
 import { Film } from "./film.js";
 import { dict, line, str, when } from "./plain.js";
 
+const NO_SCREEN = "This file has no pictures of the terminal: they need a session that was recorded (--record).";
+
 /** The element that claude_mpm/archive/page_bundle.py puts into an exported page. */
 const element = () => document.getElementById("session-events");
 
@@ -16,13 +18,13 @@ export const isExported = () => element() !== null;
  * @returns {Object} the source; its session is there once the events are unpacked
  */
 export function openExported() {
-  const source = {
-    port: 0, host: "", home: true, exported: true, info: {}, session: null, state: "catching up", why: "", hint: "",
-    film: new Film(), want: () => {}, retry: () => {}, send: () => {},
-  };
+  const nothing = () => {};
+  const about = { port: 0, host: "", home: true, exported: true, info: {}, state: "catching up", why: "", hint: "" };
+  const source = { ...about, session: null, film: new Film(), want: nothing, retry: nothing, send: nothing };
   store.links.set(0, source);
   load(source).catch((error) => {
-    Object.assign(source, { state: "refused", why: "The session in this file cannot be read.", hint: line(String(error), 300) });
+    const why = "The session in this file cannot be read.";
+    Object.assign(source, { state: "refused", why, hint: line(String(error), 300) });
     changed();
   });
   return source;
@@ -31,7 +33,7 @@ export function openExported() {
 async function load(source) {
   for (const text of await unpack(JSON.parse(element().textContent))) take(source, text);
   if (!source.session) throw new Error("it holds no events");
-  source.session.noScreen = "This file has no pictures of the terminal: they need a session that was recorded (--record).";
+  source.session.noScreen = NO_SCREEN;
   bury(source.session, "ended");
   source.state = "over";
   changed();
