@@ -50,11 +50,13 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """What the user chose. Built by cli.py, read by everybody, changed by nobody."""
+    """What the user chose. Built by cli/options.py, read everywhere, never changed."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
     claude_args: tuple[str, ...] = ()
     launch_method: Literal["exec", "subprocess"] = "exec"
+    claude_name: str | None = None  # what --name said, for a Claude that knows the option
+    name: str | None = None  # what tells this session from others: --name, else CLAUDE_MPM_NAME
     websocket: bool = False
     port: int = DEFAULT_PORT
     port_given: bool = False  # a port the user named is not replaced by another

@@ -35,7 +35,7 @@ CHROMIUM_ARGS = (
 
 
 class Instance:
-    """A server as a session has it, fed by the test. `peers`: whom it names in `get_instances`."""
+    """A server as a session runs it, fed by the test. `peers` are the instances it lists in `get_instances`."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Instance:
             self.log.append(event)
 
     def begin(self, *, activity: Any = "working") -> None:
-        """What every session begins with."""
+        """Append the events that every session begins with."""
         self.feed(
             ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
             ev.claude_status("running", origin=Origin("process"), pid=4712, activity=activity),
@@ -106,7 +106,7 @@ class Instance:
 
 @contextlib.contextmanager
 def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
-    """`count` servers that know each other; a test may add to and stop some of them."""
+    """Start `count` servers that list each other; a test may add some and stop some."""
     peers: list[Instance] = []
     made: list[Instance] = []
     try:
@@ -177,7 +177,7 @@ def unused_port() -> int:
 
 
 class Page:
-    """One tab. `driver` is Selenium's; the methods say what a person at the page would see."""
+    """One tab. `driver` is Selenium's; the methods say what a person looking at the page would see."""
 
     def __init__(self, driver: Any, actions: Any) -> None:
         self.driver = driver

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from support import TIMEOUT, wait_until
 from test_frames import CONTINUATION, PING, TEXT, frame
 
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event
+from claude_mpm.feed.patterns import expand
+from claude_mpm.server.broadcaster import MAX_TAPES
 from claude_mpm.system import json_text
 
 NEVER = 10_000.0  # seconds
@@ -164,6 +168,50 @@ def test_many_clients_and_many_writers_see_one_order() -> None:
             assert [client.next()["seq"] for _ in range(1000)] == list(range(1, 1001))
             client.sock.close()
         for writer in writers:
+            writer.join()
+
+
+def test_clients_with_more_sets_of_types_than_tapes_and_the_picture_are_served_alike() -> None:
+    channels = [["*"], ["claude.screen"], ["claude.*", "claude.screen"]]
+    channels += [["system.error", kind] for kind in sorted(ev.EVENT_TYPES)[: MAX_TAPES + 2]]
+    with serving() as served, ExitStack() as stack:
+        clients = [stack.enter_context(served.client()).greeted() for _ in channels]
+        for client, wanted in zip(clients, channels, strict=True):
+            client.subscribe(*wanted)
+        for round_ in range(3):
+            errors(served, 1)
+            served.log.append(Event(ev.CLAUDE_SCREEN, {"lines": []}, "pty"))
+            seq = served.log.seq
+            for client, wanted in zip(clients, channels, strict=True):
+                types = expand(wanted)
+                if ev.SYSTEM_ERROR in types:
+                    assert client.next()["seq"] == seq - 1, (round_, wanted)
+                if ev.CLAUDE_SCREEN in types:
+                    assert json.loads(client.event().data)["seq"] == seq, (round_, wanted)
+
+
+def test_nothing_comes_after_unsubscribing_and_everything_after_subscribing_while_events_flow() -> None:
+    with serving() as served, served.client() as client:
+        client.greeted()
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.wait(0.0002):
+                errors(served, 1)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(30):
+                client.send({"command": "subscribe", "channels": ["*"]})
+                start = client.next()["data"]["seq"]
+                assert [client.next()["seq"] for _ in range(20)] == list(range(start + 1, start + 21))
+                client.send({"command": "unsubscribe", "channels": ["*"]})
+                while client.next()["type"] != "unsubscribed":
+                    pass
+                assert client.ask("ping")["type"] == "pong"
+        finally:
+            stop.set()
             writer.join()
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,7 @@ def pair_of_sockets(family: socket.AddressFamily, host: str) -> Iterator[tuple[s
 
 def test_our_own_user_is_admitted() -> None:
     with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (_, accepted):
-        PeerCheck().check(accepted)
+        PeerCheck().check(accepted, time.monotonic())
 
 
 def test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line(
@@ -90,14 +91,28 @@ def test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line(
     with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (client, accepted):
         peers = PeerCheck(tmp_path)
         for _ in range(3):
-            peers.check(accepted)
+            peers.check(accepted, time.monotonic())
         assert len(caplog.messages) == 1
         (name, pair), _ = table_pairs(*client.getsockname(), *accepted.getsockname())
         uid = os.getuid() + 1
         (tmp_path / name).write_bytes(b"   0: " + pair + b" 01 0:0 00:0 0 %d 0 1 1\n" % uid)
         with pytest.raises(Refused) as refused:
-            peers.check(accepted)
+            peers.check(accepted, time.monotonic())
         assert refused.value.status == 403
+
+
+def test_a_table_read_before_the_connection_existed_is_not_believed(tmp_path: Path) -> None:
+    """The port may have been another user's a moment ago."""
+    with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (client, accepted):
+        peers, before = PeerCheck(tmp_path), time.monotonic()
+        (name, pair), _ = table_pairs(*client.getsockname(), *accepted.getsockname())
+        row = b"   0: " + pair + b" 01 0:0 00:0 0 %d 0 1 1\n"
+        (tmp_path / name).write_bytes(row % os.getuid())
+        peers.check(accepted, before)
+        (tmp_path / name).write_bytes(row % (os.getuid() + 1))
+        peers.check(accepted, before)  # the table read above serves whoever was connected by then
+        with pytest.raises(Refused):
+            peers.check(accepted, time.monotonic())
 
 
 # --- with a real other user --------------------------------------------------------------------------

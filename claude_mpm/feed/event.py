@@ -146,7 +146,7 @@ def session_end(
 
     Args:
         end_time: seconds since the epoch; also the event's time.
-        exit_code, signal: how the process ended; both None when it goes on (`/clear`) or nobody knows.
+        exit_code, signal: how the process ended; both None when it goes on (`/clear`) or its end was not seen.
         reason: `exit`, `signal`, `clear`, `resume`, … or a sentence.
     """
     data = {
@@ -268,7 +268,7 @@ def agent_delegation(
 
     Args:
         agent: the type of agent, such as `general-purpose`.
-        task: what it is asked to do, in few words; at most MAX_TASK characters are told.
+        task: what it is asked to do, in few words; the event has at most MAX_TASK characters of it.
         agent_id: Claude's id of the agent, once known.
         tool_use_id: the tool call that started it.
         parent_agent_id: the agent that made this call; None for the main conversation.
@@ -303,9 +303,9 @@ def agent_status(active_agents: Sequence[Data], agent_stats: Mapping[str, Data],
 
     `totals` are the tokens of all answers so far: {`input`, `output`, `cache_read`, `cache_creation`}.
     """
-    told, left_out = fitting(active_agents)
+    fitted, left_out = fitting(active_agents)
     data = {
-        "active_agents": [dict(agent) for agent in told],
+        "active_agents": [dict(agent) for agent in fitted],
         "agent_stats": {name: dict(stats) for name, stats in agent_stats.items()},
     }
     return _event(AGENT_STATUS, data | _known(truncated=left_out or None), origin)
@@ -321,9 +321,9 @@ def todo_update(todos: Sequence[Data], *, origin: Origin, agent_id: str | None =
     """
     by_status = [todo.get("status") for todo in todos]
     stats = {"total": len(todos)} | {name: by_status.count(name) for name in ("completed", "in_progress", "pending")}
-    told, left_out = fitting(todos)
-    truncated = left_out or any("truncated" in todo for todo in told)
-    data = {"todos": [dict(todo) for todo in told], "stats": stats, "session_id": origin.session_id}
+    fitted, left_out = fitting(todos)
+    truncated = left_out or any("truncated" in todo for todo in fitted)
+    data = {"todos": [dict(todo) for todo in fitted], "stats": stats, "session_id": origin.session_id}
     return _event(TODO_UPDATE, data | _known(agent_id=agent_id, truncated=truncated or None), origin)
 
 

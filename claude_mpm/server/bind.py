@@ -64,7 +64,7 @@ def _resolve(host: str) -> Sequence[str]:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise UsageError(f"there is no host {host!a}") from None
+        raise UsageError(f"unknown host {host!a}") from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 

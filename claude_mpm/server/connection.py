@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator
 
 from claude_mpm.config import Limits
 from claude_mpm.server import frames
+from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.command_queue import CommandQueue
 from claude_mpm.server.commands import Client, answer, gap_message, status_reply
 from claude_mpm.server.frames import Closing, FrameReader, Received, text_frame, text_frames
 from claude_mpm.server.subscription import Due
+from claude_mpm.server.tape import BATCH_BYTES, Tape
 
 RECEIVE_BYTES = 16 * 1024
 SEND_SLICE = 5.0  # seconds one send may block before it is looked at whether the client still takes anything
-BATCH_BYTES = 128 * 1024  # what a batch of events aims at: this much a stalled client may hold in our memory
-BATCH_PAUSE = 0.01  # seconds between two batches of events; nobody sees it, and it halves the cost of many clients
+OFFER_BYTES = 256 * 1024  # the same for what the broadcaster offers; it is shared with the other clients
 PAUSE_SLICE = 0.25  # seconds; a receiver that has stopped reading looks this often whether the server stops
 PONGS_WAITING = 64  # unsent pongs; older ones may be skipped (RFC 6455, section 5.5.3)
 _LINGER_RESET = struct.pack("ii", 1, 0)  # close() discards what is unsent and resets
@@ -43,9 +44,10 @@ class Connection:
         client: Client,
         limits: Limits,
         stopping: int,
+        broadcaster: Broadcaster,
         changed: Callable[[], None],
     ) -> None:
-        """`stopping`: a descriptor that becomes readable when the server stops. `changed`: the types wanted did."""
+        """`stopping`: a descriptor that becomes readable when the server stops. `changed`: called when `types` did."""
         self.name = client.name
         self.types: frozenset[str] = frozenset()  # subscribed; written by the sender
         self._sock = sock
@@ -55,6 +57,10 @@ class Connection:
         self._stopping = stopping
         self._changed = changed
         self._slice = min(SEND_SLICE, limits.send_time / 4)
+        self._broadcaster = broadcaster
+        self._writing = threading.Lock()  # whoever writes to the socket holds it: the sender, or the broadcaster
+        self._unsent: list[memoryview] = []  # what the broadcaster could not send; guarded by _writing
+        self._awake = threading.Lock()  # a binary semaphore, free when there is something for the sender to do
         self._sender = threading.Thread(target=self._send_all, name=f"{client.name}-sender")
         # From the receiver to the sender. Each is one assignment or one append, so no lock.
         self._commands = CommandQueue(limits.commands_waiting, limits.command_bytes_waiting)
@@ -64,8 +70,9 @@ class Connection:
         self._closing: Closing | None = None  # say this and nothing else
         self._gone = False  # nobody is there any more
         # The sender's own.
-        self._batch = 16  # events to read at once; follows their size
-        self._caught_up = False  # the last batch held all there was
+        self._batch = min(16, limits.batch_events)  # events to read at once; follows their size
+        self._catching_up = False  # the events after the cursor are read from the log; written by the broadcaster too
+        self._was_full = False  # we had to wait for room
         # From the sender to the receiver.
         self._said_goodbye = False
         self._reset = False  # the end is a reset, which frees what the kernel holds for the peer
@@ -74,12 +81,27 @@ class Connection:
         self._next_ping = self._heard + limits.ping_interval
         self._give_up_at: float | None = None  # nobody waits for the peer after this
 
+    @property
+    def cursor(self) -> int:
+        """The seq up to which the client has received all live events."""
+        return self._subscription.cursor
+
+    def _wake(self) -> None:
+        """Give the sender something to do. Any thread."""
+        if self._awake.locked():
+            try:
+                self._awake.release()
+            except RuntimeError:
+                pass  # another thread was faster
+
     # --- the receiver thread ---
 
     def run(self, rest: bytes) -> None:
         """Serve the client until it is gone. `rest`: what it sent behind its handshake. Blocks; closes the socket."""
         try:
             self._prepare()
+            self._writing.acquire()  # for the sender
+            self._broadcaster.add(self)
             self._sender.start()
             self._receive(rest)
         except OSError as error:
@@ -117,7 +139,7 @@ class Connection:
                 poll.unregister(self._stopping)
                 self._last_seq = self._client.log.seq
                 self._give_up_at = self._give_up_at or time.monotonic() + self._limits.close_time
-                self._subscription.wake()
+                self._wake()
             if self._sock.fileno() in ready and not paused:
                 data = self._sock.recv(RECEIVE_BYTES)
                 if not data:
@@ -134,7 +156,7 @@ class Connection:
         try:
             while self._closing is None:
                 if self._commands.full and self._last_seq is None:
-                    self._subscription.wake()
+                    self._wake()
                     return False
                 message = next(received, None)
                 if message is None:
@@ -147,7 +169,7 @@ class Connection:
             if not closing.by_peer:
                 log.info("%s: closed with %d: %s", self.name, closing.code, closing.reason)
             self._closing = closing
-        self._subscription.wake()
+        self._wake()
         return True
 
     def _time_to_wait(self, paused: bool) -> float:
@@ -165,7 +187,7 @@ class Connection:
         if now >= self._next_ping:
             self._next_ping = now + limits.ping_interval
             self._ping_due = True
-            self._subscription.wake()
+            self._wake()
         dead_at = self._heard + limits.ping_interval + limits.ping_time
         if now >= dead_at and not paused:
             log.info("%s: no sign of life, reset", self.name)
@@ -176,15 +198,54 @@ class Connection:
     def _end(self) -> None:
         """Wake the sender wherever it is, wait for it, close."""
         self._gone = True
-        self._subscription.wake()
+        self._wake()
         if not self._said_goodbye:
             shut_down(self._sock, socket.SHUT_RDWR)  # before the reset: close() would not wake a blocked send
         if self._sender.ident is not None:
             self._sender.join()
+        self._broadcaster.remove(self)
         if self._reset:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
-        self._subscription.close()
         self._sock.close()
+
+    # --- the broadcaster's thread ---
+
+    def offer(self, tape: Tape | None) -> bool:
+        """Send what comes next from `tape` if the socket is free. Does not block. True: there is more on the tape.
+
+        The sender is woken for what only it can do: to read the log where the tape does not help, and to wait until
+        a full socket takes the rest.
+        """
+        if not self._writing.acquire(blocking=False):
+            return False  # the sender is at work, and asks for a round when it is done
+        try:
+            if self._unsent or self._catching_up:
+                return False  # the sender is about to wake
+            if tape is not None and tape.types != self.types:
+                return False  # they have just changed, which calls for another round
+            due = tape.after(self.cursor, OFFER_BYTES) if tape is not None and self._subscription.level else None
+            if tape is None or due is None:
+                self._catching_up = True
+                self._wake()
+                return False
+            views, seq = due
+            self._unsent = self._send_now(views)
+            self._subscription.received(seq)
+            if self._unsent:
+                self._wake()
+            return not self._unsent and seq < tape.cursor
+        finally:
+            self._writing.release()
+
+    def _send_now(self, views: list[memoryview]) -> list[memoryview]:
+        """Send what the socket takes without waiting; the rest. An error is left for the sender to meet."""
+        try:
+            sent = self._sock.sendmsg(views, (), socket.MSG_DONTWAIT) if views else 0
+        except OSError:
+            sent = 0
+        while views and sent >= len(views[0]):
+            sent -= len(views.pop(0))
+        return [views[0][sent:], *views[1:]] if views else []
 
     # --- the sender thread ---
 
@@ -192,14 +253,13 @@ class Connection:
         try:
             self._write(text_frame(status_reply(self._client)))
             while not self._gone and self._closing is None:
-                if self._last_seq is not None and not self._commands and not self._subscription.behind(self._last_seq):
+                ending = self._last_seq is not None
+                if ending and not self._commands and not self._subscription.behind(self._last_seq or 0):
                     self._closing = Closing(frames.GOING_AWAY, "the session is over")
                 elif out := self._due():
                     self._write(out)
-                    if self._caught_up:
-                        time.sleep(BATCH_PAUSE)
-                elif self._last_seq is None and not self._commands:  # a replay that just ended held them back
-                    self._subscription.wait()
+                elif not ending and not self._commands:  # a replay that just ended held them back
+                    self._lend()
             if not self._gone:
                 self._say_goodbye()
         except OSError as error:  # the peer went, or takes nothing
@@ -211,6 +271,21 @@ class Connection:
             log.error("%s: %s: %s", self.name, type(error).__name__, error)
             log.debug("%s", self.name, exc_info=True)
             self._fail()
+
+    def _lend(self) -> None:
+        """Leave the socket to the broadcaster until there is something that only we can do; then finish what it began."""
+        hurry, self._was_full = self._was_full, False
+        self._writing.release()
+        try:
+            if self._subscription.behind(self._client.log.seq):  # the round may have passed by while we held the socket
+                (self._broadcaster.hurry if hurry else self._broadcaster.wake)()
+            self._awake.acquire()
+        finally:
+            self._writing.acquire()
+        unsent, self._unsent = self._unsent, []
+        self._was_full = bool(unsent)
+        for view in unsent:
+            self._write(view)
 
     def _fail(self) -> None:
         self._commands.close()
@@ -236,7 +311,6 @@ class Connection:
     def _due(self) -> bytes:
         """The frames to send now: control frames, then one reply, or as many events as make one batch."""
         out: list[bytes] = []
-        self._caught_up = False
         while self._pongs:
             out.append(frames.pong_frame(self._pongs.popleft()))
         if self._ping_due:
@@ -244,19 +318,21 @@ class Connection:
             out.append(frames.ping_frame())
         if self._commands and not self._subscription.replaying:
             out.append(self._answer())
-        elif not out:
+        elif not out and (self._catching_up or self._subscription.replaying or self._last_seq is not None):
             return self._events()
         return b"".join(out)
 
     def _events(self) -> bytes:
+        """The next events, read from the log."""
         due = self._subscription.next(self._batch)
         data = text_frames([entry.json for entry in due.entries])
         if due.gap is not None:
             data = self._gap_frame(due) + data
-        self._caught_up = 0 < len(due.entries) < self._batch
+        if len(due.entries) < self._batch:
+            self._catching_up = False
         if len(data) > BATCH_BYTES:
             self._batch = max(self._batch // 2, 1)
-        elif not self._caught_up:
+        elif len(due.entries) == self._batch:
             self._batch = min(self._batch * 2, self._limits.batch_events)
         return data
 
@@ -264,15 +340,17 @@ class Connection:
         frame = text_frame(answer(self._client, self._commands.get()))
         if self._subscription.types != self.types:
             self.types = self._subscription.types
+            self._catching_up = True
             self._changed()
+            self._broadcaster.wake()
         return frame
 
     def _gap_frame(self, due: Due) -> bytes:
         assert due.gap is not None
         return text_frame(gap_message(self._client.log.instance_id, due.gap, due.reason))
 
-    def _write(self, data: bytes) -> None:
-        """All of `data`. Raises OSError when the peer takes nothing for `send_time`."""
+    def _write(self, data: bytes | memoryview) -> None:
+        """Send all of `data`. Blocks; raises OSError when the peer takes nothing for `send_time`."""
         sock = self._sock
         try:
             sent = sock.send(data, socket.MSG_DONTWAIT)

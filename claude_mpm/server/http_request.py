@@ -39,8 +39,10 @@ class HttpRequest:
         self._peers = peers
         self._stopping = stopping
         self.evicted = False
+        self.judging = False  # the request was read, and its answer is being decided
         self._silent = True  # not a byte was received
-        self._deadline = time.monotonic() + config.limits.handshake_time
+        self.started = time.monotonic()
+        self._deadline = self.started + config.limits.handshake_time
 
     def run(
         self,
@@ -74,6 +76,7 @@ class HttpRequest:
                 begin_response()
                 self._answer(page(request, trusted), body=request.method == "GET")
             except Refused as refused:
+                self.judging = False
                 if not self._silent:  # browsers open connections in advance and never use them
                     log.info("%s: refused, %d: %s", self.name, refused.status, refused)
                 self._answer(pages.refusal(refused), body=True)
@@ -90,7 +93,7 @@ class HttpRequest:
         public = pages.is_public(request.path) and not request.websocket
         trusted = admit(request, self._config, public=public)
         if self._config.token is None and not public:
-            self._peers.check(self.sock)  # last, since it may read a long table
+            self._peers.check(self.sock, self.started)  # last, since it may read a long table
         return trusted
 
     def _read(self, head: Head) -> Request | None:
@@ -106,6 +109,7 @@ class HttpRequest:
             self._silent = False
             request = head.feed(data)
             if request is not None:
+                self.judging = True
                 return request
 
     def _receive(self, deadline: float) -> bytes | None:

@@ -19,6 +19,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.server import http as pages
 from claude_mpm.server import proof
 from claude_mpm.server.bind import require_token
+from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
@@ -29,7 +30,7 @@ from claude_mpm.server.session_view import ON_DEMAND, SessionView
 from claude_mpm.server.subscription import Subscription
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
-EVICTION_TIME = 0.5  # seconds; an evicted connection gives up its thread as soon as it is scheduled
+HANDSHAKE_GRACE = 0.25  # seconds; a client that has just connected is not dropped for a newer one
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket is no more
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Server:
         self._closing = self._close_end = -1  # the listeners end
         self._stopping = self._stop_end = -1  # every connection ends
         self._listeners: list[threading.Thread] = []
+        self._broadcaster = Broadcaster(log, config.limits.batch_events)
         self._lock = threading.Lock()  # guards all below
         self._handshake_ended = threading.Condition(self._lock)
         self._stopped = False
@@ -76,6 +78,7 @@ class Server:
         self._capacity = capacity(self._config.limits, raise_descriptor_limit(self._config.limits))
         self._closing, self._close_end = os.pipe()
         self._stopping, self._stop_end = os.pipe()
+        self._broadcaster.start()
         for sock in self._sockets:
             family = "ipv6" if sock.family == socket.AF_INET6 else "ipv4"
             thread = threading.Thread(target=self._listen, args=(sock,), name=f"listener-{family}")
@@ -98,6 +101,7 @@ class Server:
             self._handshake_ended.notify_all()
             requests = [*self._handshakes.values(), *self._responses.values()]
             stop_end, self._stop_end = self._stop_end, -1
+        self._broadcaster.stop()
         if stop_end >= 0:
             os.close(stop_end)
         for request in requests:
@@ -114,6 +118,8 @@ class Server:
                     return False
             with self._lock:
                 waiting = list(self._threads)
+        if self._stopped and not self._broadcaster.join(max(deadline - time.monotonic(), 0)):
+            return False
         with self._lock:
             ended = [end for end in (self._closing, self._stopping) if end >= 0] if self._stopped else []
             if self._stopped:
@@ -203,22 +209,37 @@ class Server:
             self._end(request, thread)
 
     def _begin_handshake(self, request: HttpRequest) -> bool:
-        """Reserve a place for the request. Where there is none, wait until the oldest handshake has left.
+        """Reserve a place for the request. Where there is none, wait until one is left, or the oldest is dropped.
 
-        Dropping the oldest first makes a slow-loris attacker evict itself.
+        Dropping the oldest first makes a slow-loris attacker evict itself. Who has just connected, or has sent
+        something that its thread has not read yet, is not dropped: many clients that connect at once are served one
+        after the other.
         """
-        deadline = time.monotonic() + EVICTION_TIME
-        while True:
-            with self._lock:
-                if self._stopped:
+        deadline = request.started + self._config.limits.handshake_time
+        with self._lock:
+            while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
+                idle = self._oldest_idle_handshake()
+                if idle is not None:
+                    idle.evict()
+                if not self._handshake_ended.wait(HANDSHAKE_GRACE) and time.monotonic() >= deadline:
                     return False
-                if len(self._handshakes) < self._capacity.handshakes:
-                    self._handshakes[request.name] = request
-                    return True
-                next(iter(self._handshakes.values())).evict()
-                while len(self._handshakes) >= self._capacity.handshakes and not self._stopped:
-                    if not self._handshake_ended.wait(deadline - time.monotonic()):
-                        return False
+            if not self._stopped:
+                self._handshakes[request.name] = request
+            return not self._stopped
+
+    def _oldest_idle_handshake(self) -> HttpRequest | None:
+        """The oldest handshake that waits for its peer. The lock must be held."""
+        assert self._lock.locked()
+        poll, now = select.poll(), time.monotonic()
+        idle: dict[int, HttpRequest] = {}
+        for request in self._handshakes.values():
+            descriptor = request.sock.fileno()
+            if descriptor >= 0 and not request.judging and now - request.started >= HANDSHAKE_GRACE:
+                idle[descriptor] = request
+                poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(0) if idle else ():
+            del idle[descriptor]
+        return next(iter(idle.values()), None)
 
     # --- a connection's own thread ---
 
@@ -278,7 +299,9 @@ class Server:
 
     def _run_client(self, request: HttpRequest, trusted: bool, rest: bytes) -> None:
         client = Client(request.name, self._log, self._session, self.status, trusted, Subscription(self._log))
-        connection = Connection(request.sock, client, self._config.limits, self._stopping, self._tell_demand)
+        connection = Connection(
+            request.sock, client, self._config.limits, self._stopping, self._broadcaster, self._tell_demand
+        )
         with self._lock:
             self._clients[request.name] = connection
         connection.run(rest)

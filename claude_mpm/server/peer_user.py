@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 from claude_mpm.errors import Refused
@@ -26,36 +29,51 @@ class PeerCheck:
         self._proc_net = proc_net
         self._allowed = {ROOT, os.getuid(), os.geteuid()}
         self._told = False  # said once that users cannot be told apart here
+        self._lock = threading.Lock()  # of the next two; held while reading, so that a crowd shares one read
+        self._tables: dict[str, bytes] = {}
+        self._read_at = -math.inf  # monotonic, before the first byte was read
 
-    def check(self, sock: socket.socket) -> None:
-        """Return if the peer may use the server. Reads the system's whole table of TCP connections.
+    def check(self, sock: socket.socket, since: float) -> None:
+        """Return if the peer may use the server. Blocks while the system's table of TCP connections is read.
 
         A peer whose user is unknown is admitted: systems other than Linux have no such table, and a peer in another
         network namespace (a forwarded port of a container) is not in ours.
+
+        Args:
+            sock: the accepted connection.
+            since: when it was known to exist (monotonic). An older table may show another user's use of the same port.
 
         Raises:
             Refused: 403, the peer is a process of another user.
             OSError: the peer is gone.
         """
-        uid = self._uid(sock.getpeername(), sock.getsockname())
+        peer, ours = sock.getpeername(), sock.getsockname()
+        pairs = table_pairs(peer[0], peer[1], ours[0], ours[1])
+        with self._lock:
+            uid = self._uid(pairs, since)
         if uid is None and not self._told:
             self._told = True
             log.info("the user of a client is unknown here; every local client without a token is admitted")
         if uid is not None and uid not in self._allowed:
             raise Refused(403, "this server belongs to another user; it needs a token (--websocket-token) to share it")
 
-    def _uid(self, peer: tuple[str, int], ours: tuple[str, int]) -> int | None:
-        pairs = table_pairs(peer[0], peer[1], ours[0], ours[1])
-        for _ in range(READS):
+    def _uid(self, pairs: list[tuple[str, bytes]], since: float) -> int | None:
+        """The user found in a table read after `since`. The lock must be held."""
+        for fresh in range(READS):
+            if fresh or self._read_at <= since:
+                self._read_at = time.monotonic()
+                self._tables = {name: self._read(name) for name in ("tcp", "tcp6")}
             for name, pair in pairs:
-                try:
-                    table = (self._proc_net / name).read_bytes()
-                except OSError:
-                    continue
-                uid = owner(table, pair)
+                uid = owner(self._tables[name], pair)
                 if uid is not None:
                     return uid
         return None
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._proc_net / name).read_bytes()
+        except OSError:
+            return b""
 
 
 def table_pairs(

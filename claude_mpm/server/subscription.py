@@ -1,4 +1,4 @@
-"""What one client is to get: live from where it subscribed, and once what is kept from before."""
+"""What one client is to receive: events as they happen and, once, those that were stored before it subscribed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from claude_mpm.feed.patterns import expand
 
 
 class Due(NamedTuple):
-    """What comes next for a client; all empty: nothing at the moment."""
+    """What comes next for a client. Without entries and gap: nothing at the moment."""
 
     entries: list[Entry]
     gap: Gap | None
@@ -18,31 +18,38 @@ class Due(NamedTuple):
 
 
 class Subscription:
-    """The channels of one client. Belongs to its sender thread; only `wake` may be called by others.
+    """The channels of one client. Belongs to its sender thread, but for `cursor`; nothing here blocks.
 
-    Of each type it is remembered from which number on the client has got, or will get, everything.
-    A `since` before that number adds only what lies between, as a second cursor that is read to its
-    end before the live one goes on. Unsubscribing forgets.
+    For each type, remember the seq after which the client receives everything. A `since` before that seq adds only
+    the events between the two, read to the end by a second cursor before the live one goes on. Unsubscribing forgets.
     """
 
     def __init__(self, log: Log) -> None:
         self.patterns: list[str] = []
         self._log = log
         self._covered: dict[str, int] = {}
-        self._kept: Cursor | None = None
-        self._kept_reason: Literal["slow_client", "expired"] = "expired"
-        self._live = log.follow()
-        self._live.want({})
+        self._stored: Cursor | None = None
+        self._stored_reason: Literal["slow_client", "expired"] = "expired"
+        self._live = Cursor(log, log.seq)
+        self._newest_start = 0  # from this seq on, all types are received
 
     def add(self, patterns: Iterable[str], since: int | None = None) -> int:
-        """Subscribe; returns the number of the newest event. Only when not `replaying`."""
-        assert self._kept is None
+        """Subscribe, and return the seq of the newest event.
+
+        Args:
+            patterns: of channels, well-formed.
+            since: also replay what is stored after this seq. One greater than the newest is from another run of the
+                program, and means nothing here.
+        """
+        assert self._stored is None, "commands wait for the end of a replay"
         now = self._log.seq
         wanted = list(patterns)
         self.patterns += [pattern for pattern in dict.fromkeys(wanted) if pattern not in self.patterns]
-        start = now if since is None else min(since, now)  # a number from another run means nothing here
+        if not self._covered:
+            self._live.cursor = now  # nothing before was wanted, so nothing has to be passed over
+        start = now if since is None else min(since, now)
         live = dict(self._live.low)
-        replay: dict[str, int] = {}  # of each type what lies after `start`, up to this number
+        replay: dict[str, int] = {}  # per type: the last seq to be replayed
         for kind in expand(wanted):
             live.setdefault(kind, now)
             covered = self._covered.get(kind, now)
@@ -50,13 +57,14 @@ class Subscription:
                 replay[kind] = covered
             self._covered[kind] = min(start, covered)
         self._live.want(live)
+        self._newest_start = now
         if replay:
-            self._kept = Cursor(self._log, start, dict.fromkeys(replay, start), replay)
-            self._kept_reason = "expired"
+            self._stored = Cursor(self._log, start, dict.fromkeys(replay, start), replay)
+            self._stored_reason = "expired"
         return now
 
     def remove(self, patterns: Iterable[str]) -> None:
-        """Unsubscribe from exactly these patterns; what another one covers stays. Only when not `replaying`."""
+        """Unsubscribe from exactly these patterns. Types that another pattern covers stay."""
         gone = set(patterns)
         self.patterns = [pattern for pattern in self.patterns if pattern not in gone]
         wanted = expand(self.patterns)
@@ -65,36 +73,42 @@ class Subscription:
 
     @property
     def types(self) -> frozenset[str]:
+        """The event types subscribed to."""
         return frozenset(self._covered)
 
     @property
     def replaying(self) -> bool:
-        """Whether kept events are still to come, before anything else."""
-        return self._kept is not None
+        """Whether stored events are still to be sent, before anything else."""
+        return self._stored is not None
 
     def next(self, limit: int) -> Due:
-        """What the client is to get next, at most `limit` events."""
-        if self._kept is not None:
-            batch, reason = self._kept.next(limit), self._kept_reason
-            self._kept_reason = "slow_client"  # what goes from now on goes because the client takes its time
+        """Return what the client is to receive next, at most `limit` events, and count it as received."""
+        if self._stored is not None:
+            batch, reason = self._stored.next(limit), self._stored_reason
+            self._stored_reason = (
+                "slow_client"  # an event evicted from now on is lost because the client takes its time
+            )
             if not batch.entries:
-                self._kept = None
+                self._stored = None
             if batch.entries or batch.gap:
                 return Due(batch.entries, batch.gap, reason)
         batch = self._live.next(limit) if self._covered else Batch([], None)
         return Due(batch.entries, batch.gap, "slow_client")
 
+    @property
+    def cursor(self) -> int:
+        """The seq up to which the client has received all live events. Any thread may read it."""
+        return self._live.cursor
+
+    @property
+    def level(self) -> bool:
+        """Whether the client is to receive every event after `cursor` of all its types, and nothing else."""
+        return self._stored is None and self._live.cursor >= self._newest_start
+
+    def received(self, seq: int) -> None:
+        """Somebody else has sent the client its events up to `seq`. Only when `level`."""
+        self._live.cursor = seq
+
     def behind(self, seq: int) -> bool:
-        """Whether something up to `seq` may still be due."""
-        return self._kept is not None or (bool(self._covered) and self._live.cursor < seq)
-
-    def wake(self) -> None:
-        """Let wait() return. Any thread."""
-        self._live.wake()
-
-    def wait(self) -> None:
-        """Block until something is due, or wake()."""
-        self._live.wait()
-
-    def close(self) -> None:
-        self._live.close()
+        """Whether an event up to `seq` may still have to be sent."""
+        return self._stored is not None or (bool(self._covered) and self._live.cursor < seq)

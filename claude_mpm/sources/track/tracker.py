@@ -1,6 +1,6 @@
 """Observations of all sources in, events out: each fact once, whichever sources saw it and in whatever order.
 
-The tracker tells each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
+The tracker passes to each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
 (which records are about the same call), agents.py (which agent has which delegation), delegations.py (how those go),
 todo_lists.py, usage.py (tokens), conversation.py (messages) and activity.py (working, idle, waiting). All of it is pure,
 belongs to one thread and holds a bounded amount of memory, whatever is observed.
@@ -34,7 +34,7 @@ class Tracker:
 
     Args:
         session_id: Claude's session, when it is known in advance.
-        new_session: makes the `session.start` event when Claude moves on to another session; None: that is not told.
+        new_session: makes the `session.start` event when Claude moves on to another session; None: it is not reported.
     """
 
     def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
@@ -46,7 +46,7 @@ class Tracker:
         self._agents = Agents()
         self._delegations = Delegations(self._agents)
         self._todo_lists = TodoLists()
-        self._past_todos = False  # a resumed session's list has not been told yet
+        self._past_todos = False  # a resumed session's list has not been reported yet
         self._usage = Usage(self._delegations.count_tokens)
         self._activity = Activity(self._calls, TOOLS)
         self._conversation = Conversation()
@@ -84,7 +84,7 @@ class Tracker:
             origin = replace(origin, at=self._since)  # what a claude we are attached to has been doing since before
         self._sessions.confirm(observation)
         handle = _HANDLERS.get(type(observation))
-        remembered = self._remembered(replace(origin, at=now))
+        remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
         return remembered + (handle(self, observation, origin) if handle else [])
 
     def take_unsettled(self) -> list[str]:
@@ -93,7 +93,7 @@ class Tracker:
         return names
 
     def settle(self, call_name: str) -> list[Event]:
-        """Tell the end of such a delegation with what is known by now."""
+        """Report the end of such a delegation with what is known by now."""
         return self._delegations.settle(call_name)
 
     # --- the process and its sessions ---
@@ -269,8 +269,6 @@ class Tracker:
 
     def _remembered(self, origin: Origin) -> list[Event]:
         """The todo list that a resumed session begins with."""
-        if not self._past_todos:
-            return []
         self._past_todos = False
         self._calls.forget_open()
         return self._todo_lists.again(origin)
@@ -291,6 +289,7 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.AgentEnded: Tracker._agent_ended,
     obs.TodoFile: Tracker._todo_file,
     obs.Used: Tracker._used,
+    obs.ContextWindow: lambda self, observed, origin: self._usage.context_window(observed.model, observed.tokens),
     obs.Cost: lambda self, observed, origin: self._usage.cost(observed.usd, origin),
     obs.TurnEnded: Tracker._turn_ended,
     obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),
