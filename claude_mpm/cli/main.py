@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from claude_mpm.cli.terminal_lines import forget_stdout, say
 from claude_mpm.errors import ClaudeMpmError
 
-COMMANDS = ("instances", "watch", "attach", "doctor", "monitor")  # each a module here, with run(args)
+COMMANDS = ("instances", "watch", "attach", "doctor", "monitor", "sessions", "replay")  # each a module here, with run(args)
 INTERRUPTED, READER_LEFT = 130, 141  # exit codes: 128 + SIGINT, 128 + SIGPIPE
 
 

@@ -16,6 +16,8 @@ commands:
   watch [PORT]         print events as they come (claude-mpm watch --help)
   attach PID           watch a claude that already runs
   monitor [PORT]       open the monitor page of what runs
+  sessions [TEXT]      the sessions Claude has kept, newest first; TEXT searches them
+  replay SESSION       serve one of them as if it ran, until Ctrl-C
   doctor               what can be seen of this claude, and what to do about the rest
 
 examples:

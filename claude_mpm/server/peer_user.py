@@ -27,8 +27,10 @@ class PeerCheck:
         self._allowed = {ROOT, os.getuid(), os.geteuid()}
         self._told = False  # said once that users cannot be told apart here
 
-    def check(self, sock: socket.socket) -> None:
-        """Return if the peer may use the server. Reads the system's whole table of TCP connections.
+    def check(self, sock: socket.socket) -> bool:
+        """Return if the peer may use the server: True if it is known to be ours, False if its user is unknown.
+
+        Reads the system's whole table of TCP connections.
 
         A peer whose user is unknown is admitted: systems other than Linux have no such table, and a peer in another
         network namespace (a forwarded port of a container) is not in ours.
@@ -43,6 +45,7 @@ class PeerCheck:
             log.info("the user of a client is unknown here; every local client without a token is admitted")
         if uid is not None and uid not in self._allowed:
             raise Refused(403, "this server belongs to another user; it needs a token (--websocket-token) to share it")
+        return uid is not None
 
     def _uid(self, peer: tuple[str, int], ours: tuple[str, int]) -> int | None:
         pairs = table_pairs(peer[0], peer[1], ours[0], ours[1])
