@@ -58,6 +58,7 @@ class InstanceInfo(_InstanceInfo, total=False):
     started_at: str
     claude_mpm_version: str
     claude_version: str | None
+    kind: Literal["replay", "overview"]
     capabilities: list[str]
 
 
