@@ -40,7 +40,7 @@ def session_id(number: int) -> str:
 
 
 def prompt(text: str, at: str = "2026-11-01T10:00:00.000Z", **fields: Any) -> dict[str, Any]:
-    record = {"type": "user", "cwd": "/w", "version": "2.1.330", "gitBranch": "main", "timestamp": at}
+    record = {"parentUuid": None, "type": "user", "cwd": "/w", "version": "2.1.330", "gitBranch": "main", "timestamp": at}
     return record | {"message": {"role": "user", "content": text}, "uuid": f"u {text}", "sessionId": "s"} | fields
 
 
