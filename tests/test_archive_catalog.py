@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sightings import SESSION, VERSIONS, as_line, records
 
-from claude_mpm.archive import catalog
-from claude_mpm.archive import description
+from claude_mpm.archive import catalog, description
 from claude_mpm.archive.description import describe
 from claude_mpm.errors import UsageError
+from claude_mpm.sources.files.transcripts import slug
 
 ONE, TWO, THREE = (session_id(number) for number in (0xA1, 0xA2, 0xB3))
 
@@ -179,4 +179,4 @@ def test_no_content_is_an_exception(
 
 
 def test_the_recorded_project_is_named_as_claude_names_it() -> None:
-    assert PROJECT == catalog.slug("/home/u/proj1")
+    assert slug("/home/u/proj1") == PROJECT

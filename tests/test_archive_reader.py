@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import tracemalloc
-
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.log import Log
+from claude_mpm.sources.files.tail import Tail
 
 ONE, TWO = session_id(1), session_id(2)
 
@@ -137,16 +137,16 @@ def test_only_agents_that_are_at_work_have_an_open_file(tmp_path: Path, monkeypa
         at = f"2026-11-01T10:{number:02}:00.000Z"
         (below / f"agent-{number}.jsonl").write_bytes(as_line(answer(str(number), at=at, agentId=str(number))) + b"\n")
     opened: list[int] = []
-    real = merge.Tail.read
+    real = Tail.read
 
-    def counting(tail: merge.Tail) -> Any:
+    def counting(tail: Tail) -> Any:
         opened.append(1)
         try:
             yield from real(tail)
         finally:
             opened.append(-1)
 
-    monkeypatch.setattr(merge.Tail, "read", counting)
+    monkeypatch.setattr(Tail, "read", counting)
     assert len(texts(read(path))) == 62
     assert max(sum(opened[: end + 1]) for end in range(len(opened))) <= 4
 

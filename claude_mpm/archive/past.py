@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from claude_mpm.system import json_text
 SEARCH_TIME = 3.0  # seconds of one reply's search; a client goes on from there
 TURN_TIME = 20.0  # seconds a client waits while another one is served
 READINGS = 4  # sessions that are being read page by page; each holds a tracker and an open file or two
+UNENCODED = 1_000  # events of a page that wait to be encoded; each has 16 KiB of text at most
+_LARGE = frozenset({ev.AGENT_STATUS, ev.TODO_UPDATE, ev.CLAUDE_SCREEN, ev.SYSTEM_STATUS})
 MAX_TIME = 253_402_300_799.0  # seconds; the end of the year 9999, where timestamps end
 
 
@@ -127,7 +129,7 @@ class Past:
             return None
         with self._my_turn():
             if since is None:
-                return _last(messages(file), before, limit, max_bytes)
+                return _last(file, before, limit, max_bytes)
             try:
                 reading = self._reading(file, since)
             except OSError:
@@ -215,23 +217,51 @@ def _message(event: Event, seq: int, session_id: str) -> bytes:
     )
 
 
-def _last(
-    found: Generator[tuple[int, bytes], None, None], before: int | None, limit: int, max_bytes: int
-) -> tuple[list[bytes], bool]:
-    last: deque[bytes] = deque()
-    size, more = 0, False
-    try:
-        for seq, message in found:
+def _last(file: SessionFile, before: int | None, limit: int, max_bytes: int) -> tuple[list[bytes], bool]:
+    """The last events of a session, or the last before the seq `before`, and whether there are earlier ones."""
+    tail = _Tail(file.session_id, limit, max_bytes)
+    with closing(reader.events(file)) as found:
+        for seq, event in enumerate(found, 1):
             if before is not None and seq >= before:
                 break
-            last.append(message)
-            size += len(message)
-            while len(last) > limit or (size > max_bytes and len(last) > 1):
-                size -= len(last.popleft())
-                more = True
-    finally:
-        found.close()
-    return list(last), more
+            tail.add(seq, event)
+    return tail.page()
+
+
+class _Tail:
+    """The newest of many events, within bounds; only those that may be told at last are encoded."""
+
+    def __init__(self, session_id: str, limit: int, max_bytes: int) -> None:
+        self._session_id = session_id
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._events: deque[tuple[int, Event]] = deque()  # not encoded yet, newer than all of `_encoded`
+        self._encoded: deque[bytes] = deque()
+        self._size = 0  # bytes of `_encoded`
+        self._more = False
+
+    def add(self, seq: int, event: Event) -> None:
+        self._events.append((seq, event))
+        if len(self._events) > self._limit:
+            self._events.popleft()
+            self._more = True
+        # Whole lists may have 256 KiB each, so they must not add up here.
+        if len(self._events) > UNENCODED or event.type in _LARGE:
+            self._encode()
+
+    def page(self) -> tuple[list[bytes], bool]:
+        self._encode()
+        return list(self._encoded), self._more
+
+    def _encode(self) -> None:
+        while self._events:
+            message = _message(self._events[0][1], self._events[0][0], self._session_id)
+            self._events.popleft()
+            self._encoded.append(message)
+            self._size += len(message)
+        while len(self._encoded) > self._limit or (self._size > self._max_bytes and len(self._encoded) > 1):
+            self._size -= len(self._encoded.popleft())
+            self._more = True
 
 
 def _next_page(reading: _Reading, since: int, limit: int, max_bytes: int) -> tuple[list[bytes], bool]:
