@@ -191,7 +191,9 @@ class Page:
 
     def module(self, name: str, expression: str, *arguments: Any) -> Any:
         """The value of an expression about `m`, the page's module of that name; `a` are the arguments."""
-        return self.js(f"const a = [...arguments]; return import('/page/{name}').then((m) => ({expression}))", *arguments)
+        return self.js(
+            f"const a = [...arguments]; return import('/page/{name}').then((m) => ({expression}))", *arguments
+        )
 
     def text(self, selector: str) -> str:
         """The visible text of the first match, "" when there is none."""

@@ -323,7 +323,9 @@ def test_a_normal_end_is_no_alarm_and_is_kept_to_read(page: Page) -> None:
         one.stop()
         page.until(lambda: page.module("store.js", "m.store.home.state") == "over", "the end of the connection")
         page.frame()
-        assert page.text("#link") == "■ session over" and page.js("return document.documentElement.dataset.link") == "over"
+        assert (
+            page.text("#link") == "■ session over" and page.js("return document.documentElement.dataset.link") == "over"
+        )
         assert page.text("#ended").startswith("Ended normally at ")
         assert mood(page, "project-1") == "ended" and "the last words" in page.text("#talk")
         page.keys("3")
@@ -564,7 +566,12 @@ def test_sessions_of_one_directory_differ_on_the_card_in_the_title_and_in_notifi
         for instance, branch in ((first, "main"), (second, "fix/rounding"), (third, "main"), (fourth, "main")):
             assert [card for card in cards if f":{instance.port}" in card and f"⎇ {branch}" in card]
         titles = page.js("return notes.map(n => n.title)")
-        expected = {f"demo-project :{first.port}", "demo-project ⎇ fix/rounding", f"demo-project :{third.port}", "billing"}
+        expected = {
+            f"demo-project :{first.port}",
+            "demo-project ⎇ fix/rounding",
+            f"demo-project :{third.port}",
+            "billing",
+        }
         assert {title.removesuffix(" asks permission for Bash") for title in titles} == expected
         assert page.driver.title.removeprefix("(4) ").removesuffix(" asks permission for Bash") in expected
 
@@ -627,7 +634,9 @@ def test_context_cost_and_model_are_shown_and_the_model_once(page: Page) -> None
     with instances(1) as (one,):
         one.begin()
         usage: dict[str, Any] = {"tokens": {"input": 4000, "output": 500}, "totals": {"input": 4000, "output": 500}}
-        one.feed(ev.claude_usage(origin=Origin("transcript"), model="m-1", **usage, cost_usd=0.42, context_percent=38.4))
+        one.feed(
+            ev.claude_usage(origin=Origin("transcript"), model="m-1", **usage, cost_usd=0.42, context_percent=38.4)
+        )
         say(one, "one", model="m-1")
         say(one, "two", model="m-1")
         say(one, "three", model="m-2")
@@ -691,7 +700,9 @@ def test_the_header_is_one_line_and_the_phone_scrolls_as_one_page(page: Page) ->
         page.size(390, 844)
         page.frame()
         assert page.js("return document.scrollingElement.scrollHeight") > 2000
-        assert page.js("return document.querySelector('#talk').scrollHeight <= document.querySelector('#talk').clientHeight")
+        assert page.js(
+            "return document.querySelector('#talk').scrollHeight <= document.querySelector('#talk').clientHeight"
+        )
         order = "const y = (s) => document.querySelector(s).getBoundingClientRect().top; return y('#needs') < y('#head') && y('#head') < y('#views')"
         assert page.js(order)
         small = "return [...document.querySelectorAll('button, a, input')].filter(e => e.checkVisibility() && !e.closest('.skip') && e.getBoundingClientRect().height < 40 && e.className !== 'skip').map(e => e.id || e.className)"

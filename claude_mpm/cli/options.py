@@ -18,6 +18,8 @@ commands:
   watch [PORT]         print events as they come
   attach PID           watch a claude that is already running
   monitor [PORT]       open the monitor page of a running instance
+  sessions [TEXT]      list the sessions Claude has kept, newest first; TEXT searches them
+  replay SESSION       serve one of them as if it were running, until Ctrl-C
   doctor               say what can be seen of the installed claude, and how to see more
   help [COMMAND]       show this text, or that of a command
 

@@ -59,6 +59,7 @@ class InstanceInfo(_InstanceInfo, total=False):
     started_at: str
     claude_mpm_version: str
     claude_version: str | None
+    kind: Literal["replay", "overview"]
     capabilities: list[str]
 
 
@@ -126,7 +127,7 @@ class SessionStart(TypedDict):
     websocket_port: int
     instance_info: InstanceInfo
     start_time: str
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     reason: Literal["startup", "clear", "resume", "compact", "attach"]
 
 
@@ -291,7 +292,7 @@ class _SystemStatus(TypedDict):
 class SystemStatus(_SystemStatus, total=False):
     """`system.status`, which is also the greeting and the reply to `get_status`."""
 
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
     waiting_for: WaitingFor | None
     ended: dict[str, Any] | None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from claude_mpm.archive.past import Past
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
@@ -113,12 +114,15 @@ class Session:
             self._notice(f"{name} did not start: {error}")
 
     def _start_server(self) -> None:
+        past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
+        self._parts.callback(past.close)
         view = SessionView(
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
             demand=self._demand,
             control=self._control,
+            past=past,
         )
         self._server = server = Server(self._sockets, self.log, self._config, view)
         server.start()
@@ -227,6 +231,9 @@ class Session:
             "launch_method": self._config.launch_method,
         }
         return data | (self._sampler.sample() if self._sampler else {})
+
+    def _watched_session(self) -> dict[str, str]:
+        return {self.log.session_id: self.log.instance_id} if self.log.session_id else {}
 
     def warn(self, sentence: str, component: str) -> None:
         """Tell the clients that something of ours is impaired. Any thread."""

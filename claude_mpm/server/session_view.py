@@ -23,6 +23,27 @@ class Control(Protocol):
     def resize(self, cols: int, rows: int) -> None: ...
 
 
+class Past(Protocol):
+    """The sessions that are over. Both methods may block for some seconds, and raise ProtocolError for the client."""
+
+    def sessions(
+        self,
+        *,
+        text: str | None,
+        project: str | None,
+        since: float | None,
+        before: str | None,
+        limit: int,
+        max_bytes: int,
+    ) -> Mapping[str, Any]:
+        """The data of the reply `sessions`."""
+
+    def events(
+        self, session_id: str, *, since: int | None, before: int | None, limit: int, max_bytes: int
+    ) -> tuple[list[bytes], bool] | None:
+        """A page of a session's events, as JSON, and whether there are more; None if there is no such session."""
+
+
 @dataclass(frozen=True)
 class SessionView:
     """Called from any client's sender thread, several at a time; none may block for long.
@@ -30,6 +51,7 @@ class SessionView:
     status: the data of system.status but for `connected_clients`, which the server adds.
     instances: instance_info of every live instance of this user.
     screen: the data of claude.screen; None where there is no picture.
+    past: the sessions that are over; None where they are not served.
     demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
     """
 
@@ -38,3 +60,4 @@ class SessionView:
     screen: Callable[[], Mapping[str, Any] | None]
     demand: Callable[[frozenset[str]], None]
     control: Control | None = None
+    past: Past | None = None
