@@ -499,7 +499,7 @@ def test_what_is_no_port_number_is_told_and_the_ports_tried_are_named(
         page.click("#start-input")
         page.js("document.getElementById('start-input').value = ''")
         page.keys(typed + "\ue007")
-        page.until(lambda words=words: words in page.text("#start-error"), "the message")
+        page.until(lambda words=words: words in page.text("#start-error"), "the message")  # type: ignore[misc]
     page.js("document.getElementById('start-input').value = ''")
     page.keys("9000\ue007")
     page.until(lambda: "Nothing on ports 8765 to 8775 and 9000." in page.text("#start-state"), "the ports, truly")

@@ -133,6 +133,11 @@ class Server:
         """WebSocket clients connected now."""
         return len(self._clients)
 
+    def has_trusted_client(self) -> bool:
+        """Whether a client is connected that gave the token."""
+        with self._lock:
+            return any(client is not None and client.trusted for client in self._clients.values())
+
     def status(self) -> dict[str, Any]:
         """The complete data of system.status."""
         return {**self._session.status(), "connected_clients": self.client_count}

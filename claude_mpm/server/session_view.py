@@ -44,6 +44,18 @@ class Past(Protocol):
         """A page of a session's events, as JSON, and whether there are more; None if there is no such session."""
 
 
+class Answers(Protocol):
+    """Where a client with the right to answers Claude's questions. Raises ProtocolError; does not block."""
+
+    def answer(self, request_id: str, decision: str, message: str | None, answers: object, client: str) -> None: ...
+
+
+class Prompts(Protocol):
+    """Where a client with the right to enters prompts. Raises ProtocolError or ClaudeMpmError; does not block."""
+
+    def send_prompt(self, text: str, client: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class SessionView:
     """Called from any client's sender thread, several at a time; none may block for long.
@@ -51,6 +63,8 @@ class SessionView:
     status: the data of system.status but for `connected_clients`, which the server adds.
     instances: instance_info of every live instance of this user.
     screen: the data of claude.screen; None where there is no picture.
+    control: what clients with the token may do to Claude; None where they may not, or cannot.
+    answers, prompts: where they answer its questions and enter prompts; None where they may not.
     past: the sessions that are over; None where they are not served.
     demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
     """
@@ -61,3 +75,5 @@ class SessionView:
     demand: Callable[[frozenset[str]], None]
     control: Control | None = None
     past: Past | None = None
+    answers: Answers | None = None
+    prompts: Prompts | None = None
