@@ -74,3 +74,8 @@ class Config(NamedTuple):
     def state_dir(self) -> Path:
         """Where the registry of instances, the logs and the hooks' spools are."""
         return Path.home() / ".claude-mpm"
+
+    @property
+    def recordings_dir(self) -> Path:
+        """Where recordings are, one file per recorded run; its name ends with the id of its session."""
+        return self.state_dir / "recordings"

@@ -490,8 +490,10 @@ def test_the_cast_of_a_session_comes_from_its_recording(
     transcript.parent.mkdir(parents=True)
     transcript.write_bytes((DATA / f"transcripts/2.1.330/{SESSION}.jsonl").read_bytes())
     for at, text in ((1.79e9, "older"), (1.79e9 + 60, "newer")):
-        recorded(recording_path(home / ".claude-mpm", at, SESSION), *session(ev.claude_output(text, 0)))
-    recorded(recording_path(home / ".claude-mpm", 1.79e9 + 90, "33333333-3333-4333-8333-333333333333"), *session())
+        recorded(recording_path(home / ".claude-mpm/recordings", at, SESSION), *session(ev.claude_output(text, 0)))
+    recorded(
+        recording_path(home / ".claude-mpm/recordings", 1.79e9 + 90, "33333333-3333-4333-8333-333333333333"), *session()
+    )
     assert exported(monkeypatch, tmp_path, "2222", "-o", "out.cast") == 0
     assert b"newer" in (tmp_path / "out.cast").read_bytes()
     assert exported(monkeypatch, tmp_path, "last", "-o", "out.md") == 0

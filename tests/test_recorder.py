@@ -164,7 +164,7 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_recordings_sort_by_the_time_they_began(tmp_path: Path) -> None:
-    assert recording_path(tmp_path, 1_795_000_000.7, "abc") == tmp_path / "recordings" / "20261118T110640Z-abc.jsonl"
+    assert recording_path(tmp_path, 1_795_000_000.7, "abc") == tmp_path / "20261118T110640Z-abc.jsonl"
 
 
 # --- the program -----------------------------------------------------------------------------------

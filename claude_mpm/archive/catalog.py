@@ -29,7 +29,7 @@ MAX_NAMED = 5  # sessions an error message lists
 # Claude Code accepts nothing but UUIDs as session ids (`--session-id`, 1.0.128 to 2.1.330).
 _SESSION_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{0,35}", re.IGNORECASE)
-_RECORD_TYPES = frozenset({"user", "assistant", "system", "summary"})
+_RECORD_BEGINS = (b'{"parentUuid":', b'{"isSidechain":', b'{"sessionId":')
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def find(session: str, config_dir: Path) -> SessionFile:
         UsageError: there is no such session, several begin like this, or the file holds no session.
     """
     if os.sep in session or session.endswith((".jsonl", ".html")) or Path(session).is_file():
-        return identify(Path(session))
+        return identify(Path(session).resolve())  # the user may name a link; nothing else follows one
     found = transcripts(config_dir)
     if session != LAST:
         found = [one for one in found if _PREFIX.fullmatch(session) and _begins(one.file.session_id, session)]
@@ -132,11 +132,9 @@ def identify(path: Path) -> SessionFile:
         record = _record(line)
         if "seq" in record and isinstance(record.get("data"), dict):
             return SessionFile(path, str(record.get("session_id") or path.stem), "recording")
-        if "sessionId" in record or (
-            record.get("type") in _RECORD_TYPES and ("leafUuid" in record or "uuid" in record)
-        ):
+        if "sessionId" in record or (record.get("type") == "summary" and "leafUuid" in record):
             return _transcript(path, record.get("sessionId"))
-    if b'"sessionId":' in head:  # the first line is longer than what was read
+    if head.startswith(_RECORD_BEGINS) and b"\n" not in head:  # its first record is longer than what was read
         return _transcript(path, None)
     raise UsageError(
         f"{path} holds no session: it is neither a transcript of Claude Code nor a recording nor an export"

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from claude_mpm.archive.merge import time_of
 from claude_mpm.feed import event as ev
 from claude_mpm.sources.parse import transcript
 from claude_mpm.sources.parse.json_values import name, record, seconds, text
@@ -115,7 +114,7 @@ class _Tail:
                 entry = record(line)
                 self.titles = _title(entry) | self.titles
                 if self.ended is None:
-                    self.ended = time_of(line)
+                    self.ended = seconds(entry.get("timestamp"))
                 self.git_branch = self.git_branch or text(entry.get("gitBranch"))
                 self.version = self.version or name(entry.get("version"))
                 if self.ended is not None and self.version:

@@ -21,6 +21,7 @@ from claude_mpm.sources.parse.json_values import record, seconds
 from claude_mpm.system.files import read_file
 
 MAX_AGENTS = 10_000  # subagents' files of one session
+FIRST_LINE = 1024 * 1024  # bytes; the first line of an agent's file is its prompt
 _AGENT_FILE = re.compile(r"agent-([A-Za-z0-9_-]{1,100})\.jsonl")
 _TIMESTAMP = re.compile(rb'"timestamp": ?"([0-9T:.+Z-]{1,40})"')
 
@@ -59,19 +60,28 @@ class Line:
 
 def agent_files(main: Path, max_line: int) -> list[AgentFile]:
     """The files of the session's subagents, the first to start first: below the main file (2.1) and beside it (2.0)."""
-    found = []
-    below = main.parent / main.stem / "subagents"
-    for name in _names_in(below):
-        if match := _AGENT_FILE.fullmatch(name):
-            found.append(_agent_file(below / name, match[1], None, max_line))
-    for name in _names_in(main.parent):
-        if match := _AGENT_FILE.fullmatch(name):
-            found.append(_agent_file(main.parent / name, match[1], main.stem, max_line))
+    found = (_agent_file(path, max_line) for path in AgentPaths().of(main))
     return sorted((one for one in found if one is not None), key=lambda one: (one.started, one.agent_id))[:MAX_AGENTS]
 
 
+class AgentPaths:
+    """Where the files of sessions' subagents are. It looks into each project's directory once, so use it briefly."""
+
+    def __init__(self) -> None:
+        self._beside: dict[Path, dict[str, list[Path]]] = {}  # by directory, by session
+
+    def of(self, main: Path) -> list[Path]:
+        """The paths of the subagents' files of the session with this transcript, in no order."""
+        directory = main.parent
+        if directory not in self._beside:
+            self._beside[directory] = _by_session(directory)
+        below = directory / main.stem / "subagents"
+        found = [below / name for name in _names_in(below) if _AGENT_FILE.fullmatch(name)]
+        return found + self._beside[directory].get(main.stem, [])
+
+
 def merged(main: Path, agents: list[AgentFile], max_line: int) -> Generator[Line, None, None]:
-    """Every complete line of these files, and where each agent begins and ends.
+    """Every complete line of these files that may tell something, and where each agent begins and ends.
 
     Within a file the order is the file's: 1.x appends a subagent's lines, with their true times, when it has ended.
     Close the iterator (`contextlib.closing`) if it is not exhausted.
@@ -119,8 +129,10 @@ def _agent_lines(agent: AgentFile, max_line: int) -> Generator[Line, None, None]
 def _lines(path: Path, at: float, max_line: int) -> Iterator[tuple[float, bytes]]:
     for lines in Tail(path, max_line).read():
         for line in lines:
-            at = max(at, time_of(line) or 0.0)
-            yield at, line
+            # 2.1 writes records of its API requests out of order, before older ones that matter.
+            if transcript.is_worth_decoding(line):
+                at = max(at, time_of(line) or 0.0)
+                yield at, line
 
 
 def time_of(line: bytes) -> float | None:
@@ -135,19 +147,33 @@ def time_of(line: bytes) -> float | None:
     return seconds(times[0].decode()) if times else None
 
 
-def _agent_file(path: Path, agent_id: str, session_id: str | None, max_line: int) -> AgentFile | None:
-    """None unless it can be read and, where `session_id` is given, belongs to that session."""
-    try:
-        line = first_line(path, max_line)
-    except OSError:
-        return None
-    if line is None or (session_id is not None and transcript.session_of(line) != session_id):
+def _agent_file(path: Path, max_line: int) -> AgentFile | None:
+    """None unless it can be read and has a first line."""
+    line = _first_line(path, max_line)
+    match = _AGENT_FILE.fullmatch(path.name)
+    if line is None or match is None:
         return None
     try:
-        meta = read_file(path.with_name(f"agent-{agent_id}.meta.json"), META_BYTES)[0]
+        meta = read_file(path.with_name(f"agent-{match[1]}.meta.json"), META_BYTES)[0]
     except (OSError, ValueError):
         meta = b""
-    return AgentFile(path, agent_id, seconds(record(line).get("timestamp")) or 0.0, meta)
+    return AgentFile(path, match[1], seconds(record(line).get("timestamp")) or 0.0, meta)
+
+
+def _by_session(directory: Path) -> dict[str, list[Path]]:
+    """2.0: the agents' files that lie beside transcripts, by the session that their first line names."""
+    found: dict[str, list[Path]] = {}
+    for name in _names_in(directory):
+        if _AGENT_FILE.fullmatch(name) and (line := _first_line(directory / name, FIRST_LINE)) is not None:
+            found.setdefault(transcript.session_of(line) or "", []).append(directory / name)
+    return found
+
+
+def _first_line(path: Path, max_line: int) -> bytes | None:
+    try:
+        return first_line(path, max_line)
+    except OSError:
+        return None
 
 
 def _names_in(directory: Path) -> list[str]:

@@ -25,7 +25,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.sources.files.claude import GRACE
 from claude_mpm.sources.parse import transcript
-from claude_mpm.sources.parse.json_values import seconds
+from claude_mpm.sources.parse.json_values import mapping, seconds, text
 from claude_mpm.sources.parse.observations import AgentEnded, Observation
 from claude_mpm.sources.track.tracker import Tracker
 
@@ -80,6 +80,7 @@ class _Transcript:
         yield from self._end(started)
 
     def _end(self, started: float) -> Iterator[Event]:
+        self._now = max(self._now, seconds(self._row.get("ended_at")) or 0.0)  # the last record may be of another kind
         origin = Origin("transcript", self._now, self._file.session_id)
         yield from self._tracker.finish(ENDED, origin)
         yield ev.claude_status("stopped", origin=origin, message="The transcript ends here.")
@@ -133,6 +134,18 @@ class _Transcript:
             return self._file.path.stat().st_mtime
         except OSError:
             return 0.0
+
+
+def about(file: SessionFile) -> dict[str, Any]:
+    """`working_dir`, `git_branch` and `claude_version` of a session, as far as its file says. Blocks on the disk."""
+    said: Mapping[str, Any] = {}
+    if file.kind == "transcript":
+        said = describe(file.path) or {}
+    elif file.kind == "recording":
+        with closing(recording.events(file.path)) as recorded:
+            first = next(recorded, None)
+        said = mapping(first.data.get("instance_info")) if first is not None else {}
+    return {key: said[key] for key in ("working_dir", "git_branch", "claude_version") if text(said.get(key))}
 
 
 def instance_info(path: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claude_mpm import __version__
-from claude_mpm.archive.recording import DIRECTORY, END, SIZE, START
+from claude_mpm.archive.recording import END, SIZE, START
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Entry, Gap
 from claude_mpm.feed.log import Log
@@ -32,13 +32,13 @@ SIZES_WAITING = 256  # resizes not written yet; while the disk hangs, the oldest
 CHANNELS = ("*",)  # not `claude.screen`: the pictures follow from the output and the sizes
 
 
-def recording_path(state_dir: Path, start_time: float, name: str) -> Path:
+def recording_path(directory: Path, start_time: float, name: str) -> Path:
     """Where a run that began at `start_time` (seconds since the epoch) is recorded. `name`: a session or instance id.
 
     recording.of_session() finds it by that name.
     """
     began = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(start_time))
-    return state_dir / DIRECTORY / f"{began}-{name}.jsonl"
+    return directory / f"{began}-{name}.jsonl"
 
 
 class Recorder:

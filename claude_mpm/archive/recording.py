@@ -22,17 +22,16 @@ from claude_mpm.feed.event import EVENT_TYPES, Event, Source
 from claude_mpm.sources.files.tail import Tail
 from claude_mpm.sources.parse.json_values import name, record, seconds
 
-DIRECTORY = "recordings"  # in the state directory
 START, SIZE, END = "recording.start", "recording.size", "recording.end"
 
 _TYPES = frozenset(EVENT_TYPES)
 _SOURCES: dict[str, Source] = {source: source for source in get_args(Source)}
 
 
-def of_session(state_dir: Path, session_id: str) -> Path | None:
+def of_session(directory: Path, session_id: str) -> Path | None:
     """The newest recording of the session; None if there is none. Names begin with the time: 20261124T214036Z-ID.jsonl."""
     try:
-        found = [path for path in (state_dir / DIRECTORY).iterdir() if path.stem.partition("-")[2] == session_id]
+        found = [path for path in directory.iterdir() if path.stem.partition("-")[2] == session_id]
     except OSError:
         return None
     return max((path for path in found if path.suffix == ".jsonl"), default=None)

@@ -87,7 +87,7 @@ def _film() -> OpenFilm | None:
 def _ended(name: str, form: Format) -> _Session:
     file = catalog.find(name, catalog.config_dir(os.environ))
     if form == "cast" and file.kind == "transcript":  # which has no output
-        recorded = recording.of_session(Config().state_dir, file.session_id)
+        recorded = recording.of_session(Config().recordings_dir, file.session_id)
         file = file if recorded is None else catalog.identify(recorded)
     return _Session(re.sub(r"[^\w.-]", "_", file.session_id)[:80], lambda: frames.of_file(file))
 

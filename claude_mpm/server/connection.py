@@ -94,6 +94,11 @@ class Connection:
             except RuntimeError:
                 pass  # another thread was faster
 
+    @property
+    def trusted(self) -> bool:
+        """Whether this client gave the token. Any thread."""
+        return self._client.trusted
+
     # --- the receiver thread ---
 
     def run(self, rest: bytes) -> None:

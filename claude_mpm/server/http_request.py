@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
@@ -19,6 +20,19 @@ DISCARD_BYTES = 64 * 1024  # read and discarded after an answer; closing with un
 TOO_MANY_HANDSHAKES = "too many connections have not sent their request yet"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a client may do.
+
+    Attributes:
+        trusted: it presented the valid token.
+        may_read_past: it presented the token, or is known to be a process of our user or of root.
+    """
+
+    trusted: bool
+    may_read_past: bool
 
 
 class HttpRequest:
@@ -46,19 +60,19 @@ class HttpRequest:
 
     def run(
         self,
-        page: Callable[[Request, bool], pages.Page],
+        page: Callable[[Request, Rights], pages.Page],
         begin_response: Callable[[], None],
         enter: Callable[[], None],
-    ) -> tuple[bool, bytes] | None:
+    ) -> tuple[Rights, bytes] | None:
         """Read the request and answer it. Blocks for `handshake_time` at most, or while a page is being taken.
 
         Args:
-            page: makes the answer to a plain request; its second argument says whether the token was presented.
+            page: makes the answer to a plain request; its second argument says what the client may do.
             begin_response: called before a page is made; raises Refused when too many are being sent.
             enter: called before a WebSocket is accepted; raises Refused when there are too many.
 
         Returns:
-            Whether a WebSocket client presented the token, and what it sent behind its request. None when everything
+            What a WebSocket client may do, and what it sent behind its request. None when everything
             is said; the socket is then to be closed.
         """
         try:
@@ -67,14 +81,14 @@ class HttpRequest:
                 request = self._read(head)
                 if request is None:
                     return None
-                trusted = self._admit(request)
+                rights = self._admit(request)
                 if request.websocket:
                     upgrade = accept(request)
                     enter()
                     self.sock.sendall(upgrade)
-                    return trusted, head.rest
+                    return rights, head.rest
                 begin_response()
-                self._answer(page(request, trusted), body=request.method == "GET")
+                self._answer(page(request, rights), body=request.method == "GET")
             except Refused as refused:
                 self.judging = False
                 if not self._silent:  # browsers open connections in advance and never use them
@@ -89,12 +103,12 @@ class HttpRequest:
         self.evicted = True
         shut_down(self.sock, socket.SHUT_RD)
 
-    def _admit(self, request: Request) -> bool:
+    def _admit(self, request: Request) -> Rights:
         public = pages.is_public(request.path) and not request.websocket
         trusted = admit(request, self._config, public=public)
         if self._config.token is None and not public:
-            self._peers.check(self.sock, self.started)  # last, since it may read a long table
-        return trusted
+            return Rights(trusted, self._peers.check(self.sock, self.started))  # last, since it may read a long table
+        return Rights(trusted, trusted)
 
     def _read(self, head: Head) -> Request | None:
         """Read to the end of the head. None: the peer left, or the server stops."""

@@ -23,7 +23,7 @@ from claude_mpm.server.broadcaster import Broadcaster
 from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
-from claude_mpm.server.http_request import TOO_MANY_HANDSHAKES, HttpRequest
+from claude_mpm.server.http_request import TOO_MANY_HANDSHAKES, HttpRequest, Rights
 from claude_mpm.server.peer_user import PeerCheck
 from claude_mpm.server.process_limits import Capacity, capacity, raise_descriptor_limit, share_heaps
 from claude_mpm.server.session_view import ON_DEMAND, SessionView
@@ -132,6 +132,11 @@ class Server:
     def client_count(self) -> int:
         """WebSocket clients connected now."""
         return len(self._clients)
+
+    def has_trusted_client(self) -> bool:
+        """Whether a client is connected that gave the token."""
+        with self._lock:
+            return any(client is not None and client.trusted for client in self._clients.values())
 
     def status(self) -> dict[str, Any]:
         """The complete data of system.status."""
@@ -247,7 +252,7 @@ class Server:
         try:
             try:
                 entered = request.run(
-                    lambda wanted, trusted: self._page(request, wanted, trusted),
+                    lambda wanted, rights: self._page(request, wanted, rights),
                     lambda: self._begin_response(request),
                     lambda: self._enter(request),
                 )
@@ -297,8 +302,16 @@ class Server:
             self._admit(request)
             self._clients[request.name] = None
 
-    def _run_client(self, request: HttpRequest, trusted: bool, rest: bytes) -> None:
-        client = Client(request.name, self._log, self._session, self.status, trusted, Subscription(self._log))
+    def _run_client(self, request: HttpRequest, rights: Rights, rest: bytes) -> None:
+        client = Client(
+            request.name,
+            self._log,
+            self._session,
+            self.status,
+            rights.trusted,
+            Subscription(self._log),
+            may_read_past=rights.may_read_past,
+        )
         connection = Connection(
             request.sock, client, self._config.limits, self._stopping, self._broadcaster, self._tell_demand
         )
@@ -306,10 +319,18 @@ class Server:
             self._clients[request.name] = connection
         connection.run(rest)
 
-    def _page(self, request: HttpRequest, wanted: Request, trusted: bool) -> pages.Page:
+    def _page(self, request: HttpRequest, wanted: Request, rights: Rights) -> pages.Page:
         if wanted.path == proof.PATH:
             return pages.proof_page(wanted, self._config.token, request.sock.getsockname()[1])
-        return pages.page(wanted, Asker(request.name, self._log, self._session, self.status, trusted))
+        asker = Asker(
+            request.name,
+            self._log,
+            self._session,
+            self.status,
+            rights.trusted,
+            may_read_past=rights.may_read_past,
+        )
+        return pages.page(wanted, asker)
 
     def _tell_demand(self) -> None:
         """Tell the session what is subscribed to, if that changed. One thread tells at a time, and ends with the newest."""

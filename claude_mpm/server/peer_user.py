@@ -33,8 +33,10 @@ class PeerCheck:
         self._tables: dict[str, bytes] = {}
         self._read_at = -math.inf  # monotonic, before the first byte was read
 
-    def check(self, sock: socket.socket, since: float) -> None:
-        """Return if the peer may use the server. Blocks while the system's table of TCP connections is read.
+    def check(self, sock: socket.socket, since: float) -> bool:
+        """Return if the peer may use the server: True if it is known to be ours, False if its user is unknown.
+
+        Blocks while the system's table of TCP connections is read.
 
         A peer whose user is unknown is admitted: systems other than Linux have no such table, and a peer in another
         network namespace (a forwarded port of a container) is not in ours.
@@ -56,6 +58,7 @@ class PeerCheck:
             log.info("the user of a client is unknown here; every local client without a token is admitted")
         if uid is not None and uid not in self._allowed:
             raise Refused(403, "this server belongs to another user; it needs a token (--websocket-token) to share it")
+        return uid is not None
 
     def _uid(self, pairs: list[tuple[str, bytes]], since: float) -> int | None:
         """The user found in a table read after `since`. The lock must be held."""
