@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import resource
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -199,6 +200,21 @@ def test_a_monitor_that_is_killed_costs_no_more_than_the_line_it_was_writing(hom
     assert len(numbers) >= max(seen_before) - 50, "the recorder is as close behind the log as a client"
     done = run("export", only_recording(home), "-o", "-", "--format", "jsonl", home=home, cwd=home)
     assert [json.loads(line)["seq"] for line in done.stdout.splitlines()] == numbers
+
+
+def test_a_torn_recording_is_replayed_up_to_its_torn_line(home: Path, tmp_path: Path) -> None:
+    log, path = Log("i"), tmp_path / "torn.jsonl"
+    with recorded(log, path, size=(24, 80)):
+        for number in range(50):
+            log.append(ev.claude_output(f"{number}\r\n", number))
+    path.write_bytes(path.read_bytes().partition(b"49\\r")[0])
+    with Terminal([*PROGRAM, "replay", path, "--websocket-port", "0"], env=environment(home), cwd=home) as terminal:
+        with Watcher(wait_until(lambda: port_in(terminal.output), "the port") or 0) as seen:
+            seen.wait_for(lambda: len(seen.all("claude.output")) >= 49)
+            terminal.signal(signal.SIGINT)
+            seen.wait_ended()
+        terminal.wait()
+    assert [data["content"] for data in seen.all("claude.output")] == [f"{number}\r\n" for number in range(49)]
 
 
 def test_a_claude_that_claude_mpm_becomes_is_recorded_without_its_output(home: Path, tmp_path: Path) -> None:
