@@ -25,7 +25,7 @@ from claude_mpm.server.connection import Connection, shut_down
 from claude_mpm.server.handshake import Request
 from claude_mpm.server.http_request import TOO_MANY_HANDSHAKES, HttpRequest
 from claude_mpm.server.peer_user import PeerCheck
-from claude_mpm.server.process_limits import Capacity, capacity, raise_descriptor_limit, share_heaps
+from claude_mpm.server.process_limits import Capacity, capacity, raise_descriptor_limit
 from claude_mpm.server.session_view import ON_DEMAND, SessionView
 from claude_mpm.server.subscription import Subscription
 
@@ -74,7 +74,6 @@ class Server:
 
     def start(self) -> None:
         """Begin to accept. Raises this process's soft limit of open files where the clients allowed need more."""
-        share_heaps()
         self._capacity = capacity(self._config.limits, raise_descriptor_limit(self._config.limits))
         self._closing, self._close_end = os.pipe()
         self._stopping, self._stop_end = os.pipe()
