@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from claude_mpm.errors import PortTaken, UsageError
 
 LOOPBACK = ("127.0.0.1", "::1")
-BACKLOG = 128  # connections the system holds while none is accepted
+BACKLOG = 256  # connections that the kernel holds until they are accepted; accepts are paced (accept_pace.py)
 TRIES = 20  # free ports looked at before giving up
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}  # this machine has no ::1
 

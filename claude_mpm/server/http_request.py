@@ -11,9 +11,9 @@ from collections.abc import Callable
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.server import http as pages
-from claude_mpm.server.connection import set_send_time, shut_down
 from claude_mpm.server.handshake import Head, Request, accept, admit
 from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.sockets import set_send_time, shut_down
 
 DISCARD_BYTES = 64 * 1024  # read and discarded after an answer; closing with unread data would reset it away
 TOO_MANY_HANDSHAKES = "too many connections have not sent their request yet"
