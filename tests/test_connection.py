@@ -273,6 +273,25 @@ def test_what_was_asked_before_a_close_is_answered_before_it() -> None:
         assert client.closed() == 1007
 
 
+def test_replies_before_a_close_are_sent_as_they_are_made() -> None:
+    """Joined, the replies to 256 requests for the whole history would take a gigabyte."""
+
+    def broken() -> list[Any]:
+        raise RuntimeError("a bug")
+
+    with serving() as served, served.client() as client:
+        client.greeted()
+        object.__setattr__(served.backend, "instances", broken)
+        served.proceed.clear()
+        for command in ("get_status", "ping", "get_instances"):
+            client.send({"command": command})
+        client.send_event(CloseConnection(code=1000))
+        wait_until(lambda: client_of(served)._state.closing, "the close has been read")
+        served.proceed.set()
+        assert [client.next()["type"], client.next()["type"]] == ["system.status", "pong"]
+        assert client.closed() == 1011
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
