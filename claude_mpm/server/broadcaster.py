@@ -13,8 +13,6 @@ from claude_mpm.server.tape import Tape
 ROUND_PAUSE = 0.01  # seconds between two rounds; too short to be noticed, and it halves the cost of many clients
 MAX_TAPES = 8  # one for each set of types; clients with further sets read the log themselves
 
-FEW = 16  # clients; up to so many catch up faster in their own threads, because the kernel copies on several cores
-
 log = logging.getLogger(__name__)
 
 
@@ -122,9 +120,7 @@ class Broadcaster:
             tape = self._tape(types, clients)
             if tape is not None:
                 tape.advance()
-                if tape.cursor < self._log.seq:
-                    more = True
-                    tape = tape if len(clients) > FEW else None
+                more |= tape.cursor < self._log.seq
             for client in clients:
                 more |= client.offer(tape)
         return more
