@@ -50,11 +50,13 @@ class Limits(NamedTuple):
 
 
 class Config(NamedTuple):
-    """What the user chose on the command line. Built by the cli room and read everywhere."""
+    """What the user chose. Built by cli/options.py, read everywhere, never changed."""
 
     claude: str = "claude"  # a name to look up on PATH, or a path
     claude_args: tuple[str, ...] = ()
     launch_method: Literal["exec", "subprocess"] = "exec"
+    claude_name: str | None = None  # the value of --name, passed on to a Claude that knows the option
+    name: str | None = None  # distinguishes this session from others: --name, or else CLAUDE_MPM_NAME
     websocket: bool = False
     port: int = DEFAULT_PORT
     port_given: bool = False  # a port the user named is not replaced by a free one

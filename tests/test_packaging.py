@@ -21,7 +21,7 @@ LIMIT = 6 * TIMEOUT
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel and an sdist. No index is asked: setuptools is that of the tests."""
+    """A directory with a wheel and an sdist, built with the setuptools of the tests and without asking an index."""
     source = tmp_path_factory.mktemp("source")
     for name in ("claude_mpm", "docs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "data"))

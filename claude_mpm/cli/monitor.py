@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from claude_mpm.cli.arguments import listening_port
 from claude_mpm.cli.browser import open_page
-from claude_mpm.cli.options import command_parser, port_number
+from claude_mpm.cli.options import command_parser
 from claude_mpm.config import DEFAULT_PORT, Config
-from claude_mpm.errors import UsageError
+from claude_mpm.errors import ClaudeMpmError, UsageError
 from claude_mpm.system import instances
 
 
 def run(args: Sequence[str]) -> int:
+    """Open the page and return the exit code.
+
+    Raises:
+        UsageError: no instance is running, or none on the given port.
+        ClaudeMpmError: there is no browser; the text has the address of the page.
+    """
     parser = command_parser(
         "monitor",
-        "Open the monitor page of a running instance; it shows all instances at once.",
-        "exit code: 0 when the page was opened, 2 usage or nothing is running",
+        "Open the monitor page of a running instance. It shows all instances at once.",
+        "exit code: 0 the page was opened; 1 there is no browser here; 2 usage, or nothing is running",
     )
     parser.add_argument(
         "port",
         nargs="?",
-        type=port_number,
+        type=listening_port,
         metavar="PORT",
-        help=f"whose page to open (default: {DEFAULT_PORT}, or the first that is running)",
+        help=f"whose page to open (default: {DEFAULT_PORT}, or the lowest port in use)",
     )
     chosen = parser.parse_args(args)
     ports = [info["port"] for info in instances.live(Config().state_dir)]
@@ -36,6 +43,6 @@ def run(args: Sequence[str]) -> int:
     url = f"http://localhost:{port}/"
     trouble = open_page(url, instances.token_for(port, Config().state_dir))
     if trouble:
-        raise UsageError(trouble)
+        raise ClaudeMpmError(trouble)
     print(f"opened {url}")
     return 0

@@ -50,6 +50,7 @@ class _InstanceInfo(TypedDict):
 class InstanceInfo(_InstanceInfo, total=False):
     """One running claude-mpm."""
 
+    name: str | None
     instance_id: str
     pid: int | None
     hostname: str

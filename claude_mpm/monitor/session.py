@@ -172,6 +172,10 @@ class Session:
         if self._server is not None:
             self._server.close_listeners()
 
+    def unregister(self) -> None:
+        """Nobody can connect any more: others should not find this instance. Idempotent; blocks on the disk."""
+        instances.unregister(self._config.state_dir, self.info["instance_id"])
+
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 

@@ -289,6 +289,7 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.AgentEnded: Tracker._agent_ended,
     obs.TodoFile: Tracker._todo_file,
     obs.Used: Tracker._used,
+    obs.ContextWindow: lambda self, observed, origin: self._usage.context_window(observed.model, observed.tokens),
     obs.Cost: lambda self, observed, origin: self._usage.cost(observed.usd, origin),
     obs.TurnEnded: Tracker._turn_ended,
     obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),
