@@ -36,20 +36,20 @@ def two_sessions(home: Path) -> None:
     write_session(home / ".claude", TWO, old, project="-w", at=1e9)
 
 
-def lines(*args: str, home: Path, cwd: Path, **more: str) -> list[str]:
-    done = run("sessions", *args, home=home, cwd=cwd, **more)
+def lines(*args: str, home: Path, cwd: Path, config_dir: str = "") -> list[str]:
+    done = run("sessions", *args, home=home, cwd=cwd, TZ="UTC", CLAUDE_CONFIG_DIR=config_dir)
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().splitlines()
 
 
 def test_sessions_are_listed_one_a_line_newest_first(home: Path, tmp_path: Path) -> None:
     two_sessions(home)
-    first, second = lines(home=home, cwd=tmp_path, TZ="UTC")
+    first, second = lines(home=home, cwd=tmp_path)
     assert first.split() == ["2026-11-01", "10:00", "5", "s", "1", "kB", "w", "first", "task", ONE]
     assert second.startswith("2020-01-01 10:00") and second.endswith(f"…  {TWO}") and "\x1b" not in second
-    assert lines("--since", "3650d", home=home, cwd=tmp_path, TZ="UTC") == [first]
+    assert lines("--since", "3650d", home=home, cwd=tmp_path) == [first]
     assert lines("--project", "/elsewhere", home=home, cwd=tmp_path) == []
-    assert lines("--project", "/w", home=home, cwd=tmp_path, TZ="UTC") == [first, second]
+    assert lines("--project", "/w", home=home, cwd=tmp_path) == [first, second]
 
 
 def test_a_search_shows_the_line_that_matched(home: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_list_as_json_is_that_of_the_api(home: Path, tmp_path: Path) -> None
 def test_claude_config_dir_is_where_sessions_are(home: Path, tmp_path: Path) -> None:
     write_session(tmp_path / "elsewhere", ONE, prompt("first task"), at=1e9)
     assert lines(home=home, cwd=tmp_path) == []
-    assert len(lines(home=home, cwd=tmp_path, CLAUDE_CONFIG_DIR=str(tmp_path / "elsewhere"))) == 1
+    assert len(lines(home=home, cwd=tmp_path, config_dir=str(tmp_path / "elsewhere"))) == 1
 
 
 def test_a_reader_that_leaves_is_no_failure(home: Path, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def serving(*args: str, home: Path, cwd: Path) -> Iterator[tuple[int, subprocess
             [*PROGRAM, *args], env=environment(home), cwd=cwd, stdin=subprocess.DEVNULL, stderr=stderr
         )
     try:
-        port = wait_until(lambda: port_in(said.read_bytes()), "the announcement")
+        port = wait_until(lambda: port_in(said.read_bytes()), "the announcement") or 0
         wait_until(lambda: registered(home), "the server to register")
         yield port, process
     finally:
