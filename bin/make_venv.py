@@ -1,7 +1,7 @@
-"""Make or renew .venv: `make_venv.py run|test`. Only the standard library; run by bin/make-venv.
+"""Make or renew .venv: `make_venv.py run|test`. Run by bin/make-venv, with nothing but the standard library.
 
-Two at once wait for each other. One that was interrupted is begun anew. What setup.py asks for decides whether there
-is anything to do: a copy of it is kept as a stamp, written last.
+A second start waits for the first. An environment whose making was interrupted is made again. A copy of setup.py is
+written into it as the last step; as long as that equals setup.py, there is nothing to do.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-UNFINISHED = VENV / "unfinished"  # there from the first step to the last
+UNFINISHED = VENV / "unfinished"  # exists from the first step of making .venv until the last
 
 
 class Failed(Exception):
-    """One sentence for the user."""
+    """The text is one sentence for the user."""
 
 
 def main(kind: str) -> int:
-    lock = os.open(ROOT, os.O_RDONLY)  # a directory can be locked, and no file of ours is left over
+    """Make sure that .venv is ready for `kind` ("run" or "test"); return the exit code. Blocks while pip works."""
+    lock = os.open(ROOT, os.O_RDONLY)  # a directory can be locked, which leaves no lock file behind
     try:
         _wait_for(lock)
         if not is_made(kind):
@@ -35,7 +36,7 @@ def main(kind: str) -> int:
         _say(str(error))
         return 1
     except KeyboardInterrupt:
-        _say("interrupted; the next start begins anew")
+        _say("interrupted; the next start makes it again")
         return 130
     except OSError as error:
         _say(f"cannot make {VENV}: {error}")
@@ -44,6 +45,7 @@ def main(kind: str) -> int:
 
 
 def is_made(kind: str) -> bool:
+    """Whether .venv has what the present setup.py asks for."""
     try:
         stamp = (VENV / f"made-for-{kind}").read_bytes()
     except OSError:
@@ -52,6 +54,11 @@ def is_made(kind: str) -> bool:
 
 
 def make(kind: str, lock: int) -> None:
+    """Create or renew .venv. `lock` is an open descriptor that the programs started here inherit.
+
+    Raises:
+        Failed: a step failed; the next start tries again.
+    """
     wanted = (ROOT / "setup.py").read_bytes()
     needed, extras = requirements(wanted.decode())
     for stamp in VENV.glob("made-for-*"):
@@ -60,19 +67,21 @@ def make(kind: str, lock: int) -> None:
     _environment(lock)
     UNFINISHED.touch()
     packages = next(VENV.glob("lib/python3*/site-packages"))
-    (packages / "checkout.pth").write_text(os.path.relpath(ROOT, packages) + "\n")  # relative: a checkout may be moved
+    (packages / "checkout.pth").write_text(
+        os.path.relpath(ROOT, packages) + "\n"
+    )  # relative, so that a checkout can be moved
     if kind == "test":
         needed = needed + extras.get("test", [])
     _say(f"installing {', '.join(needed)}")
     code = _pip(lock, needed)
     if code < 0:
-        raise Failed("pip was killed; the next start begins anew")
-    # the terminal picture is a bonus, and its library is not made for every machine
+        raise Failed("pip was killed; the next start makes the environment again")
+    # The terminal picture is optional, and its library does not exist for every machine.
     if code == 0 and extras.get("screen") and _pip(lock, ["--only-binary", ":all:", *extras["screen"]], quiet=True):
-        _say("going on without the terminal picture: its library cannot be had for this machine")
+        _say("going on without the terminal picture: its library is not available for this machine")
     UNFINISHED.unlink()
     if code:
-        raise Failed("pip could not install what is needed (its words are above); the next start tries again")
+        raise Failed("pip could not install what is needed (its output is above); the next start tries again")
     for made in ("run",) if kind == "run" else ("run", "test"):
         new = VENV / "stamp.new"
         new.write_bytes(wanted)
@@ -81,7 +90,7 @@ def make(kind: str, lock: int) -> None:
 
 
 def requirements(setup_py: str) -> tuple[list[str], dict[str, list[str]]]:
-    """install_requires and extras_require, read without running setup.py."""
+    """Return install_requires and extras_require of the source of a setup.py, without running it."""
     for node in ast.walk(ast.parse(setup_py)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setup":
             named = {word.arg: word.value for word in node.keywords}
@@ -90,7 +99,7 @@ def requirements(setup_py: str) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _environment(lock: int) -> None:
-    """A virtual environment with pip; one that was not finished, or is broken, is replaced."""
+    """Create .venv with pip in it, replacing an unfinished or broken one."""
     if (
         VENV.exists()
         and not UNFINISHED.exists()
@@ -111,7 +120,7 @@ def _environment(lock: int) -> None:
     UNFINISHED.touch()
     if _run(lock, [sys.executable, "-I", "-m", "venv", VENV]):
         raise Failed(
-            "python3 -m venv failed (its words are above); on Debian and Ubuntu it may need: sudo apt install python3-venv"
+            "python3 -m venv failed (its output is above); on Debian and Ubuntu it may need: sudo apt install python3-venv"
         )
 
 
@@ -121,7 +130,11 @@ def _pip(lock: int, packages: list[str], quiet: bool = False) -> int:
 
 
 def _run(lock: int, command: list[str | Path], quiet: bool = False) -> int:
-    """The exit code; negative for a signal. Its output goes to stderr: stdout is the program's. It holds the lock as long as it lives."""
+    """Run a command and return its exit code, negative for a signal.
+
+    Its output goes to stderr, because stdout belongs to the program that is started afterwards. It inherits the lock, so
+    that the lock is held even if we are killed before it ends.
+    """
     to = subprocess.DEVNULL if quiet else sys.stderr
     try:
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=to, stderr=to, pass_fds=[lock]).returncode

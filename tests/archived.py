@@ -26,7 +26,9 @@ def recorded_home(config_dir: Path, version: str) -> SessionFile:
     return SessionFile(project / f"{SESSION}.jsonl", SESSION)
 
 
-def write_session(config_dir: Path, session_id: str, *records: Mapping[str, Any], project: str = "-w", at: float) -> Path:
+def write_session(
+    config_dir: Path, session_id: str, *records: Mapping[str, Any], project: str = "-w", at: float
+) -> Path:
     """A transcript with these records, last written at `at` (seconds since the epoch)."""
     path = config_dir / "projects" / project / f"{session_id}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,14 @@ def session_id(number: int) -> str:
 
 
 def prompt(text: str, at: str = "2026-11-01T10:00:00.000Z", **fields: Any) -> dict[str, Any]:
-    record = {"parentUuid": None, "type": "user", "cwd": "/w", "version": "2.1.330", "gitBranch": "main", "timestamp": at}
+    record = {
+        "parentUuid": None,
+        "type": "user",
+        "cwd": "/w",
+        "version": "2.1.330",
+        "gitBranch": "main",
+        "timestamp": at,
+    }
     return record | {"message": {"role": "user", "content": text}, "uuid": f"u {text}", "sessionId": "s"} | fields
 
 

@@ -35,7 +35,7 @@ CHROMIUM_ARGS = (
 
 
 class Instance:
-    """A server as a session has it, fed by the test. `peers`: whom it names in `get_instances`."""
+    """A server as a session runs it, fed by the test. `peers` are the instances it lists in `get_instances`."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Instance:
             self.log.append(event)
 
     def begin(self, *, activity: Any = "working") -> None:
-        """What every session begins with."""
+        """Append the events that every session begins with."""
         self.feed(
             ev.session_start("s-" + self.log.instance_id[:8], self.info, "subprocess", self.started),
             ev.claude_status("running", origin=Origin("process"), pid=4712, activity=activity),
@@ -106,7 +106,7 @@ class Instance:
 
 @contextlib.contextmanager
 def instances(count: int = 1, **options: Any) -> Iterator[list[Instance]]:
-    """`count` servers that know each other; a test may add to and stop some of them."""
+    """Start `count` servers that list each other; a test may add some and stop some."""
     peers: list[Instance] = []
     made: list[Instance] = []
     try:
@@ -177,7 +177,7 @@ def unused_port() -> int:
 
 
 class Page:
-    """One tab. `driver` is Selenium's; the methods say what a person at the page would see."""
+    """One tab. `driver` is Selenium's; the methods say what a person looking at the page would see."""
 
     def __init__(self, driver: Any, actions: Any) -> None:
         self.driver = driver
@@ -188,6 +188,12 @@ class Page:
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
+
+    def module(self, name: str, expression: str, *arguments: Any) -> Any:
+        """The value of an expression about `m`, the page's module of that name; `a` are the arguments."""
+        return self.js(
+            f"const a = [...arguments]; return import('/page/{name}').then((m) => ({expression}))", *arguments
+        )
 
     def text(self, selector: str) -> str:
         """The visible text of the first match, "" when there is none."""
@@ -208,6 +214,10 @@ class Page:
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         return wait_until(condition, what, TIMEOUT)
+
+    def frame(self) -> None:
+        """Wait until what was last asked for is drawn."""
+        self.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def live(self) -> None:
         """Wait until the selected session's connection is live."""
@@ -231,8 +241,11 @@ class Page:
     def errors(self) -> list[str]:
         """What the console was told since the last call: exceptions, refused scripts, broken policy."""
         quiet = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "/status - Failed")  # told on the page
-        lines = [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-        return [line for line in lines if not any(word in line for word in quiet)]
+        return [line for line in self.console() if not any(word in line for word in quiet)]
+
+    def console(self) -> list[str]:
+        """Every error that the console was told since the last call, refused connections included."""
+        return [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def start_browser(profile: Path, extra: Sequence[str] = ()) -> Page:

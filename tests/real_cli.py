@@ -31,6 +31,8 @@ Json = dict[str, Any]
 HOME = Path.home()  # the user's own, looked up before any fixture replaces it
 CACHE = Path(os.environ.get("CLAUDE_MPM_TEST_CACHE") or HOME / ".cache/claude-mpm-test-cli")
 LATEST = "2.1.330"
+OLD = "1.0.60"  # knows no --settings; every other case needs 1.0.128 or later
+OLDEST = (1, 0, 128)
 INSTALL_TIME = 300.0  # seconds; 175 MB from the registry
 KEY = "sk-test-not-real"
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1  # linux/sockios.h, net/if.h
@@ -50,7 +52,12 @@ def versions() -> list[str]:
     if chosen:
         return [version.strip() for version in chosen.split(",") if version.strip()]
     cached = {path.name for path in CACHE.iterdir() if executable(path.name).exists()} if CACHE.is_dir() else set()
-    return sorted(cached | {LATEST}, key=lambda version: [int(n) for n in re.findall(r"\d+", version)])
+    known = sorted(cached | {LATEST}, key=_numbers)
+    return [version for version in known if tuple(_numbers(version)) >= OLDEST]
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 Case = Callable[..., None]
@@ -62,7 +69,15 @@ def latest_only(case: Case) -> Case:
     return case
 
 
+def old_only(case: Case) -> Case:
+    """A case for OLD and no other version."""
+    case.old_only = True  # type: ignore[attr-defined]
+    return case
+
+
 def runs_with(case: Case, version: str) -> bool:
+    if getattr(case, "old_only", False) or version == OLD:
+        return version == OLD and getattr(case, "old_only", False)
     return not getattr(case, "latest_only", False) or version == versions()[-1]
 
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from messages_api import MessagesApi
@@ -15,6 +16,7 @@ from real_cli import (
     differences,
     latest_only,
     leave,
+    old_only,
     say,
     screen,
     wait_ready,
@@ -361,3 +363,28 @@ def suspended_and_back(world: World, argv: list[str], exit_code: int | None) -> 
             say(terminal, "/exit")
             terminal.wait_for(b"READY> ", SLOW, since=at)
             ends_well(watcher, exit_code)
+
+
+# --- a version that lacks what we would ask for ------------------------------------------------------
+
+
+@old_only
+def test_a_claude_without_our_options_starts_and_is_watched_by_what_remains(world: World) -> None:
+    """1.0.60 ends with "error: unknown option '--settings'" when it is given one."""
+    prompt = "[[MAIN:bash]] go"
+    bare = world.run(world.bare(BYPASS, "-p", prompt))
+    with subprocess.Popen(
+        world.wrapped(BYPASS, "-p", prompt), env=world.env, cwd=world.project, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as program:  # fmt: skip
+        with world.watch() as watcher:
+            watcher.wait_event("session.end", exit_code=0)
+            (trouble,) = watcher.all("system.error", component="hooks")
+            assert "1.0.60" in trouble["error"]
+            assert watcher.all("tool.end", tool="Bash", ok=True)
+            assert "BASH-MARKER" in watcher.text("claude.message", "text")
+        output, errors = program.communicate(timeout=SLOW)
+        assert (program.returncode, output) == (bare.returncode, bare.stdout) == (0, "It printed one. BASH-MARKER.\n")
+        assert "unknown option" not in errors
+    doctor = [sys.executable, "-m", "claude_mpm", "doctor", "--claude", str(world.claude)]
+    assert "--settings" in world.run(doctor).stdout

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from support import DATA
 
@@ -15,6 +16,10 @@ from claude_mpm.sources.parse.observations import Observation
 
 VERSIONS = ("1.0.128", "2.0.77", "2.1.330")
 SESSION = "22222222-2222-4222-8222-222222222222"
+
+
+# A busy machine makes neither the search nor one example wrong.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def transcripts(version: str) -> list[Path]:

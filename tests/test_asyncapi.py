@@ -63,6 +63,27 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
             signal="SIGINT",
         ),
     ],
+    ev.CLAUDE_QUESTION: [
+        lambda: ev.claude_question("q-1", "withdrawn", origin=Origin("monitor")),
+        lambda: ev.claude_question(
+            "q-1",
+            "asked",
+            origin=Origin("monitor", 1e9, SESSION),
+            question={
+                "kind": "permission",
+                "tool": "Bash",
+                "input": {"command": "ls"},
+                "decisions": ["allow", "allow_session", "deny"],
+                "grants": ["Bash(ls)"],
+                "agent_id": "a1",
+                "expires_at": STAMP,
+            },
+            tool_use_id="toolu_1",
+            decision="allow",
+            client="client-1",
+            reason="answered in the terminal",
+        ),
+    ],
     ev.CLAUDE_OUTPUT: [
         lambda: ev.claude_output("", 0),
         lambda: ev.claude_output("\x1b[1mé\ud800", 10, stream="stderr", source="process"),
@@ -213,7 +234,10 @@ COMMANDS: list[dict[str, Any]] = [
     {"command": "get_instances"},
     {"command": "get_screen"},
     {"command": "get_sessions"},
-    {"command": "get_sessions", "params": {"text": "x", "project": "/w", "since": STAMP, "before": SESSION, "limit": 5}},
+    {
+        "command": "get_sessions",
+        "params": {"text": "x", "project": "/w", "since": STAMP, "before": SESSION, "limit": 5},
+    },
     {"command": "get_session", "session_id": SESSION},
     {"command": "get_session", "params": {"session_id": SESSION, "since": 0, "limit": 5}},
     {"command": "ping"},
@@ -221,6 +245,9 @@ COMMANDS: list[dict[str, Any]] = [
     {"command": "interrupt"},
     {"command": "stop"},
     {"command": "resize", "cols": 80, "rows": 24},
+    {"command": "answer", "request": "q-1", "decision": "deny", "message": "no"},
+    {"command": "answer", "params": {"request": "q-1", "decision": "allow", "answers": {"Which?": ["S", "M"]}}},
+    {"command": "send_prompt", "params": {"text": "hello"}},
 ]
 
 

@@ -260,12 +260,13 @@ def test_a_figure_that_missed_its_aim_fails_its_row() -> None:
 
 def test_the_soak_s_result_is_a_row() -> None:
     target = Target(14, "situation", "must hold", soak=True)
-    good, bad = soaked(30), soaked(30, fd_slope=1)
-    shown, failed = (
+    good, bad, short = soaked(30), soaked(30, fd_slope=1), soaked(2)
+    shown, failed, held = (
         Evidence({}, [], json.loads(json.dumps(soak_verdict.as_json(each, soak_verdict.judge(each))))).of(target)
-        for each in (good, bad)
+        for each in (good, bad, short)
     )
     assert shown.result.startswith("shown in 30 minutes:")
+    assert (held.result, held.failed) == ("not shown: it held, but for 2 minutes only", False)
     assert "(soak.svg)" in document([target], Evidence({}, [], soak_verdict.as_json(good, [])))
     assert "(soak.svg)" not in document([target], Evidence({}, [], None))
     assert failed.result == "FAILED in 30 minutes:<br>rise of descriptors in the second half: +15.0"

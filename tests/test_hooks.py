@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightings import as_line, kinds, records
+from sightings import as_line, kinds, patient, records
 from support import DATA
 
 from claude_mpm.launch import hook_settings
@@ -204,6 +204,7 @@ def test_sessions_start_and_end_with_their_reasons() -> None:
 
 
 @given(records, st.binary(max_size=100))
+@patient
 def test_nothing_is_an_exception(record: dict[str, Any], data: bytes) -> None:
     hooks.parse(as_line(record), 0.0)
     hooks.parse(data, 0.0)

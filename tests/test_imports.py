@@ -1,4 +1,4 @@
-"""Imports point one way (docs/architecture.md), and each outside library is known in one place."""
+"""Imports point one way, and each outside library is known in one room."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightings import as_line, records
+from sightings import as_line, patient, records
 
 from claude_mpm.sources.parse import session_file
 from claude_mpm.sources.parse.observations import Busy, SessionStarted
@@ -32,6 +32,7 @@ def test_half_a_file_is_nothing() -> None:
 
 
 @given(records, st.binary(max_size=50))
+@patient
 def test_nothing_is_an_exception(record: dict[str, Any], data: bytes) -> None:
     session_file.parse(as_line(record))
     session_file.parse(data)

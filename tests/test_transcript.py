@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sightings import VERSIONS, as_line, kinds, records, transcripts
+from sightings import VERSIONS, as_line, kinds, patient, records, transcripts
 from support import DATA
 
 from claude_mpm.sources.files.tail import Lines
@@ -154,6 +154,7 @@ def test_meta_file_ties_the_agent_to_its_delegation_and_tells_its_end() -> None:
 
 
 @given(records)
+@patient
 def test_no_record_is_an_exception(record: dict[str, Any]) -> None:
     transcript.parse(as_line(record))
     transcript.parse_meta(as_line(record), "s", "a", 0.0)
@@ -161,6 +162,7 @@ def test_no_record_is_an_exception(record: dict[str, Any]) -> None:
 
 
 @given(st.binary(max_size=200))
+@patient
 def test_no_bytes_are_an_exception(data: bytes) -> None:
     for junk in (data, b'{"type":"user",' + data, b'{"type":"assistant","message":' + data + b"}"):
         transcript.parse(junk)

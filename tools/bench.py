@@ -38,7 +38,18 @@ Ratios and differences mean something on any machine, the other figures only on 
 
 exit code: 0 measured; 2 usage, or a measurement could not be made; 130 interrupted
 """
-MEASUREMENTS = ("terminal", "keystroke", "start", "fanout", "steady", "memory", "output", "transcript", "archive", "hook")
+MEASUREMENTS = (
+    "terminal",
+    "keystroke",
+    "start",
+    "fanout",
+    "steady",
+    "memory",
+    "output",
+    "transcript",
+    "archive",
+    "hook",
+)
 BEGIN, END = "<!-- begin: printed by tools/bench.py -->\n", "<!-- end: printed by tools/bench.py -->\n"
 
 

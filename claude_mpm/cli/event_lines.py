@@ -68,7 +68,12 @@ def _start(data: Data) -> str:
     info = data["instance_info"]
     port = f"port {data['websocket_port']}"
     return _join(
-        data["reason"], data["session_id"] or "no session id yet", info["working_dir"], port, data["launch_method"]
+        data["reason"],
+        info.get("name"),
+        data["session_id"] or "no session id yet",
+        info["working_dir"],
+        port,
+        data["launch_method"],
     )
 
 
@@ -83,6 +88,12 @@ def _status(data: Data) -> str:
     pid = f"pid {data['pid']}" if "pid" in data else None
     code = f"exit code {data['exit_code']}" if "exit_code" in data else None
     return _join(data["status"], data.get("activity"), what, data.get("message"), pid, code, data.get("signal"))
+
+
+def _question(data: Data) -> str:
+    what = f"{data['tool']} {_short(data.get('input'))}" if "tool" in data else None
+    client = f"by {data['client']}" if "client" in data else None
+    return _join(data["state"], data["request_id"], what, data.get("decision"), client, data.get("reason"))
 
 
 def _output(data: Data) -> str:
@@ -152,7 +163,8 @@ def _system_status(data: Data) -> str:
     clients = f"{data['connected_clients']} client{'' if data['connected_clients'] == 1 else 's'}"
     todos = f"todos {stats['completed']}/{stats['total']}" if stats.get("total") else None
     pid = f"pid {data['claude_pid']}" if data["claude_pid"] else None
-    return _join(f"claude {data['claude_status']}", data.get("activity"), pid, info["working_dir"], todos, clients)
+    where = (info.get("name"), info["working_dir"])
+    return _join(f"claude {data['claude_status']}", data.get("activity"), pid, *where, todos, clients)
 
 
 def _error(data: Data) -> str:
@@ -196,6 +208,7 @@ _SUMMARIES: dict[str, Callable[[Data], str]] = {
     ev.SESSION_START: _start,
     ev.SESSION_END: _end,
     ev.CLAUDE_STATUS: _status,
+    ev.CLAUDE_QUESTION: _question,
     ev.CLAUDE_OUTPUT: _output,
     ev.CLAUDE_MESSAGE: _message,
     ev.TOOL_START: _tool_start,

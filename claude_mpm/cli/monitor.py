@@ -5,27 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from claude_mpm.cli.arguments import listening_port
 from claude_mpm.cli.browser import open_page
-from claude_mpm.cli.options import command_parser, port_number
+from claude_mpm.cli.options import command_parser
 from claude_mpm.cli.startup import bind_port, require_libraries
 from claude_mpm.cli.terminal_lines import say
 from claude_mpm.config import DEFAULT_PORT, Config
-from claude_mpm.errors import UsageError
+from claude_mpm.errors import ClaudeMpmError, UsageError
 from claude_mpm.system import instances
 
 
 def run(args: Sequence[str]) -> int:
+    """Open the page and return the exit code.
+
+    Raises:
+        UsageError: none of your instances serves the given port.
+        ClaudeMpmError: there is no browser; the text has the address of the page.
+    """
     parser = command_parser(
         "monitor",
-        "Open the monitor page of a running instance; it shows all instances at once.",
-        "With nothing running it serves the page with the earlier sessions, until Ctrl-C.\n\nexit code: 0; 2 usage, or the page could not be opened",
+        "Open the monitor page of a running instance. It shows all instances at once.",
+        "With nothing running, this serves the page with the earlier sessions, until Ctrl-C.\n\n"
+        "exit code: 0 the page was opened, or served; 1 there is no browser here; 2 usage; 130 Ctrl-C",
     )
     parser.add_argument(
         "port",
         nargs="?",
-        type=port_number,
+        type=listening_port,
         metavar="PORT",
-        help=f"whose page to open (default: {DEFAULT_PORT}, or the first that is running)",
+        help=f"whose page to open (default: {DEFAULT_PORT}, or the lowest port in use)",
     )
     chosen = parser.parse_args(args)
     ports = [info["port"] for info in instances.live(Config().state_dir)]
@@ -39,7 +47,7 @@ def run(args: Sequence[str]) -> int:
     url = f"http://localhost:{port}/"
     trouble = open_page(url, instances.token_for(port, Config().state_dir))
     if trouble:
-        raise UsageError(trouble)
+        raise ClaudeMpmError(trouble)
     print(f"opened {url}")
     return 0
 

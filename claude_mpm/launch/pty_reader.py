@@ -16,7 +16,7 @@ from claude_mpm.system.signals import Signals
 
 LAG_TIME = 0.05  # seconds; what was written to a PTY shows at its other end a moment later
 BLOCK_SIZE = 65536  # bytes; a read of a PTY gives 4 KiB at most, so what is done per read decides the speed
-BLOCK_TIME = 0.005  # seconds; a terminal that takes output slowly does not hold back what the monitor gets
+BLOCK_TIME = 0.005  # seconds after its first byte at which a block is handed on as it is
 
 
 class PtyReader(Reader):
@@ -38,6 +38,9 @@ class PtyReader(Reader):
         self._modes = ModeTracker()
         self._settling = False  # settle() waits
         self._settled = threading.Event()
+        self._block: list[bytes] = []  # what the monitor has not been given yet
+        self._block_size = 0  # bytes
+        self._block_due = 0.0  # when it is handed on, full or not
         self._until: float | None = None  # set when Claude has ended: the time to give up
 
     def settle(self, timeout: float) -> None:
@@ -59,21 +62,26 @@ class PtyReader(Reader):
         poll.register(self._wake_read, select.POLLIN)
         after_end = AFTER_END
         while after_end > 0:
-            size, is_open = self._pass_block()
+            size, is_open = self._pass_some()
             after_end -= size if self._until is not None else 0
             if not is_open:
-                return
-            ready = dict(poll.poll(0 if size == BLOCK_SIZE else self._timeout()))
+                break
+            ready = dict(poll.poll(self._timeout()))
             if self._wake_read in ready:
                 self._take_wake()
-            elif not ready and self._until is not None and size < BLOCK_SIZE:
-                return  # Claude is dead and nothing is left in its terminal
+            elif not ready and self._until is not None and not self._block:
+                break  # Claude is dead and nothing is left in its terminal
+            if self._block and time.monotonic() >= self._block_due:
+                self._hand_on_block()
+        self._hand_on_block()
 
     def _timeout(self) -> float | None:
         """Milliseconds to wait for more; None: as long as it takes."""
-        if self._until is None:
-            return None
-        return min(LAG_TIME, max(self._until - time.monotonic(), 0.0)) * 1000
+        now = time.monotonic()
+        times = [self._block_due - now] if self._block else []
+        if self._until is not None:
+            times.append(min(LAG_TIME, self._until - now))
+        return max(min(times), 0.0) * 1000 if times else None
 
     def _take_wake(self) -> None:
         asked = os.read(self._wake_read, 64)
@@ -81,12 +89,11 @@ class PtyReader(Reader):
         if b"f" in asked:
             self._until = time.monotonic() + self._drain_time
 
-    def _pass_block(self) -> tuple[int, bool]:
-        """Copy what is there, up to a block. Returns how many bytes, BLOCK_SIZE for that or more, and whether more may come."""
-        parts: list[bytes] = []
+    def _pass_some(self) -> tuple[int, bool]:
+        """Copy what is there, for BLOCK_TIME at most. Returns how many bytes that was, and whether more may come."""
         size, is_open, is_empty = 0, True, False
         until = time.monotonic() + BLOCK_TIME
-        while size < BLOCK_SIZE and is_open and not is_empty and time.monotonic() < until:
+        while is_open and not is_empty and time.monotonic() < until:
             try:
                 data = os.read(self._master, READ_SIZE)
             except BlockingIOError:
@@ -98,16 +105,26 @@ class PtyReader(Reader):
                 data = b""
             is_open = bool(data)
             self._write(data)
-            parts.append(data)
             size += len(data)
-        if size:
-            block = b"".join(parts)
-            self._modes.feed(block)
-            self._hand_on(block)
+            if not self._block:
+                self._block_due = time.monotonic() + BLOCK_TIME
+            self._block.append(data)
+            self._block_size += len(data)
+            if self._block_size >= BLOCK_SIZE:
+                self._hand_on_block()
         if is_empty and self._settling:  # only a look that began after settle() asked counts
             self._settling = False
             self._settled.set()
-        return min(size, BLOCK_SIZE), is_open
+        return size, is_open
+
+    def _hand_on_block(self) -> None:
+        """Give the monitor what the user has had for a moment."""
+        block = b"".join(self._block)
+        self._block.clear()
+        self._block_size = 0
+        if block:
+            self._modes.feed(block)
+            self._hand_on(block)
 
     def _write(self, data: bytes) -> None:
         if self._out < 0 or not data:

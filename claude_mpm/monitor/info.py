@@ -24,6 +24,7 @@ def instance_info(config: Config, port: int, run: RunInfo, pid: int) -> dict[str
         pid: of the process a user would call claude-mpm: what he started, or what was left to watch.
     """
     return {
+        "name": config.name,
         "port": port,
         "host": config.host or "localhost",
         "working_dir": str(run.cwd),
@@ -46,6 +47,7 @@ def _capabilities(config: Config, run: RunInfo) -> list[str]:
         "output": run.has_output,
         "hooks": run.spool is not None,
         "control": config.control,
+        "answers": config.control and run.unanswerable is None,
         "screen": has_screen,
     }
     return ["agents", "todos", "messages", "status", *(name for name, is_there in chosen.items() if is_there)]

@@ -54,7 +54,9 @@ def replay(
         read: its events.
         speed: how much faster than it was the session passes; None for all at once.
     """
-    _serve(config, config_dir, {**about, "kind": "replay"}, sockets, lambda events, info: Player(events, read(info), speed))
+    _serve(
+        config, config_dir, {**about, "kind": "replay"}, sockets, lambda events, info: Player(events, read(info), speed)
+    )
 
 
 def overview(config: Config, config_dir: Path, sockets: Sequence[socket.socket]) -> None:

@@ -45,12 +45,15 @@ def beside_child(
         front = FrontChannel(control_fd, has_terminal=run.terminal_size is not None)
         front.ready()
         undo.callback(front.close)
+        if config.control:
+            front.report_keys()
         session = Session(
             config,
             run,
             info,
             sockets,
             control=front if config.control else None,
+            keyboard=front if config.control else None,
             notice=front.notice,
         )
         undo.enter_context(_log_file(config, session))
@@ -96,6 +99,7 @@ def _release(session: Session, front: FrontChannel) -> None:
     """Give up the port, and tell the front, which waits for it. Idempotent."""
     session.release_port()
     front.release()
+    session.unregister()
 
 
 def beside_exec(
@@ -151,6 +155,7 @@ def _follow_process(session: Session, pid: int, claude: ExitWatch, signals: Sign
             ending = STOPPED
             break
     session.release_port()
+    session.unregister()
     session.finish(ending)
     return ending.has_ended
 

@@ -76,17 +76,16 @@ class _Params:
             raise ProtocolError("invalid_params", f"{name} is missing")
         return value
 
-    def optional_text(self, name: str) -> str | None:
-        if self._values.get(name) is None:
-            return None
-        value = self.text(name)
-        if len(value) > MAX_SEARCH:
+    def short_text(self, name: str) -> str | None:
+        """A text of at most MAX_SEARCH characters; None where there is none."""
+        value = self.optional_text(name)
+        if value is not None and len(value) > MAX_SEARCH:
             raise ProtocolError("invalid_params", f"{name} may have at most {MAX_SEARCH} characters")
         return value
 
     def moment(self, name: str) -> float | None:
         """Seconds since the epoch, from a timestamp of RFC 3339."""
-        value = self.optional_text(name)
+        value = self.short_text(name)
         try:
             return moment(value) if value is not None else None
         except ValueError:
@@ -97,6 +96,13 @@ class _Params:
         if not isinstance(value, str) or not value:
             raise ProtocolError("invalid_params", f"{name} must be a non-empty string")
         return value
+
+    def optional_text(self, name: str) -> str | None:
+        return None if self.value(name) is None else self.text(name)
+
+    def value(self, name: str) -> Any:
+        """Any JSON value; None where there is none."""
+        return self._values.get(name)
 
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
@@ -132,7 +138,7 @@ def answer(client: Client, text: bytes) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        run = COMMANDS.get(command) or _optional(client, command)
+        run = _runs(client.backend).get(command)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
         if message.get("instance_id") not in (None, client.log.instance_id):
@@ -141,13 +147,6 @@ def answer(client: Client, text: bytes) -> bytes:
     except ProtocolError as error:
         data = {"code": error.code, "message": str(error), "command": command and command[:MAX_ECHO]}
         return reply("error", data, **fields)
-
-
-def _optional(client: Client, command: str) -> _Run | None:
-    """A command that only some sessions have."""
-    if client.backend.control is not None and command in CONTROL:
-        return CONTROL[command]
-    return PAST.get(command) if client.backend.past is not None else None
 
 
 def _decode(text: bytes) -> dict[str, Any]:
@@ -230,7 +229,8 @@ def past_of(asker: Asker) -> Past:
         raise ProtocolError("unavailable", "earlier sessions are not served here")
     if not (asker.trusted or asker.may_read_past):
         raise ProtocolError(
-            "forbidden", "it is not known here whose process you are; earlier sessions need the token (--websocket-token)"
+            "forbidden",
+            "it is not known here whose process you are; earlier sessions need the token (--websocket-token)",
         )
     return past
 
@@ -244,10 +244,10 @@ def moment(text: str) -> float:
 def _get_sessions(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
     limit = params.number("limit")
     data = past_of(client).sessions(
-        text=params.optional_text("text"),
-        project=params.optional_text("project"),
+        text=params.short_text("text"),
+        project=params.short_text("project"),
         since=params.moment("since"),
-        before=params.optional_text("before"),
+        before=params.short_text("before"),
         limit=SESSIONS_DEFAULT if limit is None else min(max(limit, 1), SESSIONS_MAX),
         max_bytes=HISTORY_BYTES,
     )
@@ -295,6 +295,44 @@ def _control(
     return run
 
 
+def _answer(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Answer one of Claude's questions. The desk records it in the log: only it knows which answer came first."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "answering Claude needs the token")
+    assert client.backend.answers is not None
+    client.backend.answers.answer(
+        params.text("request"),
+        params.text("decision"),
+        params.optional_text("message"),
+        params.value("answers"),
+        client.name,
+    )
+    return reply("done", {"command": "answer"}, **fields)
+
+
+def _send_prompt(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Enter a prompt. It is recorded in the log once it is known that it may be entered."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "entering a prompt needs the token")
+    assert client.backend.prompts is not None
+    try:
+        client.backend.prompts.send_prompt(params.text("text"), client.name)
+    except ProtocolError:
+        raise
+    except ClaudeMpmError as error:
+        raise ProtocolError("unavailable", f"Claude did not accept it: {error}") from None
+    return reply("done", {"command": "send_prompt"}, **fields)
+
+
+def _runs(session: SessionView) -> Mapping[str, _Run]:
+    """The commands there are in this session."""
+    control = CONTROL if session.control is not None else {}
+    answers = ANSWERS if session.answers is not None else {}
+    prompts = PROMPTS if session.prompts is not None else {}
+    past = PAST if session.past is not None else {}
+    return COMMANDS | control | answers | prompts | past
+
+
 COMMANDS: dict[str, _Run] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
@@ -316,3 +354,5 @@ CONTROL: dict[str, _Run] = {
         lambda cols, rows: {"cols": cols, "rows": rows},
     ),
 }
+ANSWERS: dict[str, _Run] = {"answer": _answer}
+PROMPTS: dict[str, _Run] = {"send_prompt": _send_prompt}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
@@ -31,12 +30,29 @@ from claude_mpm.server.commands import (
 from claude_mpm.server.handshake import Request
 from claude_mpm.system import json_text
 
-PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # served without the token: they hold nothing secret
+PAGE_FILES = "/page/"  # the path under which the files of claude_mpm/page/ are served, by their names in that folder
 PIECE_EVENTS = 256  # events taken from the log at a time
 PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
 _PACKAGE = Path(__file__).parent.parent
-_INLINE = re.compile(r"<(script|style)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
+_PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # need no token: they hold nothing secret
 _LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # a CSP source cannot name [::1]
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        f"connect-src 'self' {_LOOPBACK}",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_TYPES = {  # what the page may consist of
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
 _SESSION_EVENTS = re.compile(r"/sessions/([A-Za-z0-9-]{1,64})/events")
 _STATUS = {"forbidden": 403, "unavailable": 503}
 _EXTRA: dict[int, Mapping[str, str]] = {
@@ -81,9 +97,15 @@ def page(request: Request, asker: Asker) -> Page:
     Raises:
         Refused: with status 404 (no such page), 400 (bad query) or 503 (the file cannot be read).
     """
-    make = _session_events if _SESSION_EVENTS.fullmatch(request.path) else _PAGES.get(request.path)
+    make = _PAGES.get(request.path)
+    if request.path.startswith(PAGE_FILES):
+        make = _page_file
+    elif _SESSION_EVENTS.fullmatch(request.path):
+        make = _session_events
     if make is None:
-        raise Refused(404, "there is no such page; see /, /healthz, /status, /instances, /events, /sessions, /asyncapi.yaml")
+        raise Refused(
+            404, "there is no such page; see /, /healthz, /status, /instances, /events, /sessions, /asyncapi.yaml"
+        )
     try:
         return make(request, asker)
     except ProtocolError as error:
@@ -108,24 +130,9 @@ def proof_page(request: Request, token: str | None, port: int) -> Page:
     return Page(200, "image/svg+xml", [proof.svg(width, height)], headers)
 
 
-def content_security_policy(html: str) -> str:
-    """A policy that allows the page's own inline scripts and styles, connections to this machine, and nothing else."""
-    hashes: dict[str, list[str]] = {"script": [], "style": []}
-    for tag, text in _INLINE.findall(html):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        hashes[tag.lower()].append(f"'sha256-{digest}'")
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {' '.join(hashes['script']) or chr(39) + 'none' + chr(39)}",
-            f"style-src {' '.join(hashes['style']) or chr(39) + 'none' + chr(39)}",
-            f"connect-src 'self' {_LOOPBACK}",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
+def is_public(path: str) -> bool:
+    """Whether a path is served without the token. The page's own files are: they are the same for everybody."""
+    return path in _PUBLIC or path.startswith(PAGE_FILES)
 
 
 def _find(in_checkout: str, packaged: str) -> Path:
@@ -135,11 +142,29 @@ def _find(in_checkout: str, packaged: str) -> Path:
     raise Refused(404, f"{packaged} is not part of this installation")
 
 
-def _monitor(request: Request, asker: Asker) -> Page:
-    # Read as text, so that line ends are normalised as browsers do before they hash a script.
-    html = _find("monitor.html", "monitor.html").read_text(encoding="utf-8")
-    headers = {"Content-Security-Policy": content_security_policy(html)}
-    return Page(200, "text/html; charset=utf-8", [html.encode()], headers)
+def _index(request: Request, asker: Asker) -> Page:
+    return _file(_page_files(_PACKAGE / "page"), "index.html")
+
+
+def _page_file(request: Request, asker: Asker) -> Page:
+    return _file(_page_files(_PACKAGE / "page"), request.path.removeprefix(PAGE_FILES))
+
+
+def _file(files: Mapping[str, Path], name: str) -> Page:
+    path = files.get(name)
+    if path is None:
+        raise Refused(404, f"{name[:80]!a} is not part of the page")
+    return Page(200, _TYPES[path.suffix], [path.read_bytes()], {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+@lru_cache(maxsize=1)
+def _page_files(folder: Path) -> Mapping[str, Path]:
+    """The page's files by their names in `folder`, as they were at the first request.
+
+    A request is looked up in this table. No path is ever built from what a client sends, so none can lead elsewhere.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _TYPES and path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def _asyncapi(request: Request, asker: Asker) -> Page:
@@ -284,7 +309,7 @@ def _json(body: bytes) -> Page:
 
 
 _PAGES: dict[str, Callable[[Request, Asker], Page]] = {
-    "/": _monitor,
+    "/": _index,
     "/healthz": _healthz,
     "/status": _status,
     "/instances": _instances,

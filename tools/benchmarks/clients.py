@@ -25,6 +25,8 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 CHUNK = 1 << 18  # bytes a reader takes at once; big, so that the kernel is asked seldom
@@ -152,7 +154,9 @@ def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
     print("ready", flush=True)
     begun, received, last = time.process_time(), 0, time.monotonic()
     next_pong, lost = last + PONG_INTERVAL, 0
-    while not events or (sum(each.frames for each in readers.values()) < events * count and _recent(last, received)):
+    while not events or sum(each.frames for each in readers.values()) < events * count:
+        if events and received and time.monotonic() - last > SILENCE:
+            break
         ready = [number for number, _ in poll.poll(0.5)]
         if 0 in ready and not os.read(0, 4096):
             break
@@ -176,10 +180,6 @@ def read(kind: str, count: int, port: int, events: int) -> dict[str, Any]:
     }
 
 
-def _recent(last: float, received: int) -> bool:
-    return not received or time.monotonic() - last < SILENCE
-
-
 def _drain(poll: select.epoll, readers: dict[int, Reader]) -> None:
     """Read until nothing has come for half a second, and forget it."""
     while ready := [number for number, _ in poll.poll(0.5) if number]:
@@ -191,10 +191,8 @@ def _drain(poll: select.epoll, readers: dict[int, Reader]) -> None:
 
 def _send_pongs(readers: dict[int, Reader]) -> None:
     for each in readers.values():
-        try:
+        with suppress(OSError):  # its end is noticed when it is read
             each.sock.sendall(PONG)
-        except OSError:
-            pass  # its end is noticed when it is read
 
 
 def come_and_go(count: int, port: int) -> dict[str, Any]:
@@ -281,28 +279,22 @@ def _input_ended() -> bool:
     return bool(select.select([0], [], [], 0)[0]) and not os.read(0, 4096)
 
 
-def main() -> int:
-    kind, count, port = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    events = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+def main() -> None:
+    kind, (count, port, events) = sys.argv[1], map(int, [*sys.argv[2:], "0"][:3])
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if kind == "coming":
-        seen = come_and_go(count, port)
-    elif kind == "stalled":
-        seen = stall(count, port)
-    elif kind == "history":
-        seen = ask_for_history(port)
-    elif kind == "reconnecting":
-        seen = reconnect(port)
-    else:
-        seen = read(kind, count, port, events)
-    print(json.dumps(seen), flush=True)
-    return 0
+    runs: dict[str, Callable[[], dict[str, Any]]] = {
+        "coming": lambda: come_and_go(count, port),
+        "stalled": lambda: stall(count, port),
+        "history": lambda: ask_for_history(port),
+        "reconnecting": lambda: reconnect(port),
+    }
+    print(json.dumps(runs.get(kind, lambda: read(kind, count, port, events))()), flush=True)
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        main()
     except OSError as error:
         sys.stderr.write(f"clients.py {' '.join(sys.argv[1:])}: {error}\n")
         sys.exit(1)

@@ -85,7 +85,7 @@ TARGETS = (
         7,
         "RFC 6455 conformance",
         "Autobahn cases 1–7, 9 and 10: none FAILED",
-        gap="not repeated here, because the Autobahn test suite runs under Python 2 only; tests/autobahn_echo.py says how",
+        gap="not repeated here, as the Autobahn suite runs under Python 2 only; tests/autobahn_echo.py says how",
     ),
     Target(
         8,
@@ -195,40 +195,67 @@ TARGETS = (
         20,
         "the monitor is killed, stopped, or out of memory",
         "Claude, its terminal and its exit code untouched; one line after the end",
+        tests=("test_two_processes.py::test_a_monitor_that_dies_or_stops_costs_one_line_after_the_end",),
+        gap="a monitor out of memory, which the kernel kills as the test does",
     ),
     Target(
         21,
         "the front is killed",
         "`session.end` at every client within 1 s; no orphan",
-        tests=("test_between.py::test_a_killed_program_takes_claude_with_it",),
-        gap="that clients are told",
+        tests=(
+            "test_two_processes.py::test_a_front_that_is_killed_is_told_and_leaves_no_orphan",
+            "test_between.py::test_a_killed_program_takes_claude_with_it",
+        ),
     ),
     Target(
         22,
         "10,000 usage events with 100 agents; 300 tasks of 600 B changed 300 times; 3,000 writes of 60 kB; "
         "a 300 MB transcript resumed",
         "monitor at 96 MiB or less",
+        tests=(
+            "test_tracker_bounds.py::test_a_usage_event_does_not_grow_with_the_number_of_agents",
+            "test_tracker_bounds.py::test_ended_calls_do_not_keep_their_inputs",
+            "test_tracker_bounds.py::test_a_list_built_of_huge_tasks_is_cut_too",
+            "test_claude_sources.py::test_a_long_history_is_not_held_in_memory",
+        ),
+        gap="the memory of the whole monitor; the tests bound what each part holds",
     ),
     Target(
         23,
         "a foreign server on 8765, and `monitor.html` opened from disk with `#token=`",
         "it goes to the right instance or says that none was found; the token reaches nobody else",
-        tests=("test_page.py::test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token",),
-        gap="a foreign server on the port",
+        tests=(
+            "test_page.py::test_a_page_from_disk_finds_the_server_and_goes_there_with_its_token",
+            "test_page.py::test_the_token_reaches_nobody_but_the_instance_that_knows_it",
+            "test_page.py::test_with_only_a_foreign_server_none_is_found",
+        ),
     ),
     Target(
         24,
         "a loopback client of another user, no token set (Linux)",
         "403",
+        tests=(
+            "test_peer_user.py::test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line",
+            "test_peer_user.py::test_another_users_process_is_refused",
+            "test_peer_user.py::test_with_a_token_the_token_decides",
+        ),
     ),
     Target(
         25,
         "numbers like `1e999`, a record with an unexpected value, a queue that is full",
         "that value is null, that line is skipped, the loss is told; everything else arrives",
+        tests=(
+            "test_json_text.py::test_a_number_that_is_not_finite_is_read_as_null",
+            "test_json_text.py::test_an_event_with_an_infinite_number_is_json_in_the_log",
+            "test_claude_sources.py::test_a_transcript_line_that_cannot_be_read_costs_that_line_only",
+            "test_claude_sources.py::test_stdout_lines_beyond_the_bound_are_counted_and_told_once",
+        ),
     ),
     Target(
         26,
         "a Claude too old for `--settings` or `--session-id` (1.0.60)",
         "starts without them and is watched by what remains; `doctor` says so",
+        tests=("test_command.py::test_an_option_that_a_known_version_lacks_is_left_out",),
+        gap="what `doctor` says of that version",
     ),
 )

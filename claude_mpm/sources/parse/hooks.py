@@ -1,4 +1,4 @@
-"""What Claude Code tells its hooks: one JSON object on stdin per hook. Pure; any thread.
+"""What Claude Code passes to its hooks: one JSON object on stdin per hook. Pure; any thread.
 
 Common to all: {`hook_event_name`, `session_id`, `transcript_path`, `cwd`}; 2.1 adds `prompt_id`, and `agent_id` inside
 subagents; `tool_use_id` comes with 2.0. Seen in 1.0.128, 2.0.77 and 2.1.330 (docs/claude-code.md).
@@ -36,7 +36,7 @@ _START_REASONS: Mapping[str, Literal["startup", "clear", "resume", "compact"]] =
 
 
 def parse(payload: bytes, at: float) -> list[Observation]:
-    """What one hook was told; nothing for other hook events and for what is no JSON object.
+    """What one hook was passed; nothing for other hook events and for what is no JSON object.
 
     Args:
         payload: the hook's stdin.
@@ -78,7 +78,7 @@ def _tool_ended(entry: _Entry, who: Who, at: float) -> list[Observation]:
 
 def _permission(entry: _Entry, who: Who, at: float) -> list[Observation]:
     tool = name(entry.get("tool_name"))
-    return [Notified(who, at, "permission", f"Claude needs your permission to use {tool or 'a tool'}")]
+    return [Notified(who, at, "permission", f"Claude needs your permission to use {tool or 'a tool'}", True)]
 
 
 def _prompt(entry: _Entry, who: Who, at: float) -> list[Observation]:

@@ -24,7 +24,7 @@ def parse_todo_file(data: bytes) -> list[Todo]:
     items = loads(data)
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise ValueError("not a list of todos")
-    return bounded([_todo(item, "content", item.get("id") or n) for n, item in enumerate(items[:MAX_TODOS], 1)])
+    return bounded([_todo(item, "content", item.get("id") or n) for n, item in enumerate(items[: MAX_TODOS + 1], 1)])
 
 
 def parse_task_file(data: bytes) -> Todo:

@@ -1,7 +1,8 @@
-"""The shape of a todo and the limits of a list, the same whether a file or a tool call told it. Pure; any thread.
+"""The shape of a todo and the limits of a list, the same for files and for tool calls. Pure; any thread.
 
 A todo is {`id`, `content`, `status`, `active_form`?, `owner`?, `description`?, `blocks`?, `blocked_by`?, `truncated`?}, as
-in `todo.update`. `truncated` is true when a text was cut or `blocks` and `blocked_by` were left out.
+in `todo.update`. `truncated` is true when a text was cut or `blocks` and `blocked_by` were left out; on the last todo of a
+list also when others after it were left out.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ MAX_TODOS = 1_000  # of one list; Claude's own have some ten
 MAX_ID = 100  # characters; Claude's are numbers
 MAX_LINKS = 100  # ids in `blocks` and in `blocked_by`
 _TEXTS = {"active_form": "activeForm", "owner": "owner", "description": "description"}  # ours: Claude Code's
+_MARK = ',"truncated":true'  # what marking the last todo adds to the JSON
 _SHORTER = (4096, 1024, 256, 64)  # characters of a text, tried one after the other until the list fits
 
 
@@ -32,15 +34,16 @@ def make_todo(given: Mapping[str, Any], todo_id: str, content: str, status: str)
 def bounded(todos: Sequence[Todo]) -> list[Todo]:
     """The list within MAX_TODOS todos and MAX_LIST bytes of JSON.
 
-    So that every todo and its status is still there, texts are cut shorter first; only what does not fit even then is
-    left out, at the end.
+    So that every todo and its status is still there, texts are cut shorter first. Only what does not fit even then is
+    left out, at the end, and the last todo that is left is marked as `truncated`.
     """
-    kept = list(todos[:MAX_TODOS])
+    shorter = list(todos[:MAX_TODOS])
     for limit in _SHORTER:
-        if not fitting(kept)[1]:
-            return kept
-        kept = [_shorten(todo, limit) for todo in kept]
-    return fitting(kept, MAX_LIST)[0]
+        if not fitting(shorter)[1]:
+            break
+        shorter = [_shorten(todo, limit) for todo in shorter]
+    shorter = fitting(shorter, MAX_LIST - len(_MARK))[0]
+    return [*shorter[:-1], {**shorter[-1], "truncated": True}] if shorter and len(shorter) < len(todos) else shorter
 
 
 def by_number(todo: Todo) -> int:

@@ -16,9 +16,9 @@ RETRY_HINT = "Claude tries again by itself."
 
 @dataclass(slots=True)
 class _Count:
-    """How often a text without an id was told, and how often each source has seen it."""
+    """How often a text without an id was reported, and how often each source has seen it."""
 
-    told: int = 0
+    reported: int = 0
     seen: dict[Source, int] = field(default_factory=dict)
 
 
@@ -69,14 +69,14 @@ class Conversation:
         ]
 
     def _retry(self, observed: ApiFailed, source: Source) -> list[Event]:
-        """Retries have no id, so only the first source that told of one is listened to."""
+        """Retries have no id, so only those of the first source that reports one are used."""
         self._retries_from = self._retries_from or source
         if self._retries_from != source:
             return []
         return [ev.system_error(cut(observed.text)[0], "claude", severity="warning", hint=RETRY_HINT)]
 
     def _is_new(self, message_id: str | None, text: str, source: Source) -> bool:
-        """Whether a text of Claude's, which its message names, has not been told yet."""
+        """Whether a text of Claude's, which its message names, has not been reported yet."""
         if message_id is None:
             return self._is_next(text_digest("answer", text), source)
         digest = text_digest(message_id, text)
@@ -86,14 +86,14 @@ class Conversation:
         return True
 
     def _is_next(self, text: Digest, source: Source) -> bool:
-        """Whether a text without an id has not been told this often.
+        """Whether a text without an id has not been reported this often.
 
-        No id of a prompt is known to all sources: the n-th time that one source tells a text is its n-th time.
+        No id of a prompt is known to all sources: the n-th time that one source has a text is its n-th time.
         """
         count = self._without_id.get(text, _Count())
         self._without_id[text] = count
         count.seen[source] = count.seen.get(source, 0) + 1
-        if count.seen[source] <= count.told:
+        if count.seen[source] <= count.reported:
             return False
-        count.told += 1
+        count.reported += 1
         return True

@@ -1,7 +1,7 @@
 """Work given to subagents, from start to end, and how it went.
 
 A delegation is a call of the tool `Task` (until 2.1.50) or `Agent`. In the foreground its tool result is its end. In the
-background (the default from 2.1.200 on) the result comes at once, and the end is told by SubagentStop, by a task
+background (the default from 2.1.200 on) the result comes at once, and the end is reported by SubagentStop, by a task
 notification or by the agent's meta file, whichever is first.
 """
 
@@ -33,7 +33,7 @@ class Delegations:
         self._early_ends: Recent[str, tuple[AgentEnded, Origin]] = Recent(MAX_STRAYS)
         self._early_tokens: Recent[str, Tokens] = Recent(MAX_STRAYS)
         self._stats = AgentStats()
-        self._told_active: list[tuple[str, str, bool | None]] = []
+        self._last_active: list[tuple[str, str, bool | None]] = []
         self.unsettled: list[str] = []  # calls whose agents have ended without numbers; settle() them shortly
 
     # --- what happens ---
@@ -104,7 +104,7 @@ class Delegations:
         return []
 
     def settle(self, call_name: str) -> list[Event]:
-        """The numbers of an agent's end have not come: tell the end with what is known."""
+        """The numbers of an agent's end have not come: report the end with what is known."""
         delegation = self._agents.find(call_name)
         if delegation is None or delegation.ended or delegation.stop is None or not delegation.background:
             return []
@@ -119,7 +119,7 @@ class Delegations:
                 delegation.tokens = used.input + used.output + used.cache_read + used.cache_creation
 
     def count_tokens(self, agent_id: str, tokens: Tokens) -> None:
-        """Tokens of an answer to the agent with this public id, each once. They are told with the next status."""
+        """Tokens of an answer to the agent with this public id, each once. The next status includes them."""
         delegation = self._agents.find(agent_id)
         if delegation is not None:
             self._count_tokens(delegation, tokens)
@@ -209,8 +209,8 @@ class Delegations:
         """`agent.status`, if the active agents or what is known of them have changed since the last one."""
         active = self._agents.active()
         now = [(delegation.call.name, delegation.public_id, delegation.background) for delegation in active]
-        if now == self._told_active:
+        if now == self._last_active:
             return []
-        self._told_active = now
+        self._last_active = now
         origin = Origin(origin.source, origin.at, active[-1].session_id if active else None)
         return [ev.agent_status([one.as_active() for one in active], self._stats.as_data(), origin=origin)]

@@ -14,6 +14,8 @@ from typing import Any, Generic, TypeVar
 from claude_mpm.feed.cutting import cut, cut_value
 
 Digest = bytes
+_encode = json.JSONEncoder(sort_keys=True).encode
+
 MAX_FIELDS = 50  # of an input; no tool has more than 20 parameters
 
 Key = TypeVar("Key")
@@ -46,9 +48,9 @@ def text_digest(*parts: str) -> Digest:
 def value_digest(value: Any) -> Digest:
     """The digest of a JSON value, whatever the order of its keys."""
     try:
-        return text_digest(json.dumps(value, sort_keys=True))
+        return text_digest(_encode(value))
     except (RecursionError, ValueError):  # deeper than it could be read, or an integer of more than 4,300 digits
-        return text_digest(json.dumps(cut_value(value)[0], sort_keys=True))
+        return text_digest(_encode(cut_value(value)[0]))
 
 
 class InputDigest:

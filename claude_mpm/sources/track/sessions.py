@@ -1,6 +1,6 @@
 """Which of Claude's sessions a record belongs to, and when Claude has moved on to another one.
 
-`/clear` and `/resume` begin another session in the same process. On resume the first id told is often one that Claude
+`/clear` and `/resume` begin another session in the same process. On resume the first id is often one that Claude
 gives up before anything is said (1.x in its hook, 2.1 on stdout), and 2.0 goes on to use it for its hidden agents. So an
 id under which nothing was said gives way to the next one, and only a prompt or a session's start moves on to another.
 """
@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from claude_mpm.feed.event import Source
+from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources.parse.observations import Observation, Prompt, Said, SessionStarted
 
-MAX_PAST = 10  # earlier sessions of the process whose last words are still told
+MAX_PAST = 10  # earlier sessions of the process whose last messages are still reported
 
 Reason = Literal["clear", "resume", "compact"]
 _REASONS: dict[str | None, Reason] = {"clear": "clear", "resume": "resume", "compact": "compact"}
@@ -38,7 +38,7 @@ class Sessions:
 
     def __init__(self, session_id: str | None) -> None:
         self.current = session_id
-        self.end_reason: str | None = None  # of the current session, when a hook has told that it ends
+        self.end_reason: str | None = None  # of the current session, once a hook has said why it ends
         self._is_sure = session_id is not None
         self._past: list[str] = []
         self._since: float | None = None
@@ -65,6 +65,11 @@ class Sessions:
             return "next"
         self.current = new
         return "current"
+
+    def ended(self, reason: str) -> list[Event]:
+        """A hook has said why the current session ends; its end is told when the next one begins."""
+        self.end_reason = reason
+        return []
 
     def confirm(self, observed: Observation) -> None:
         """Something happened in the current session; once something was said in it, its id is the right one."""

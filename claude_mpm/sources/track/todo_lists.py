@@ -22,7 +22,7 @@ WRITES = "TodoWrite"
 CREATES, UPDATES = "TaskCreate", "TaskUpdate"
 MAX_LISTS = 50  # of a session and its agents, each within the limits of parse/todos.py
 MAX_ASKED = 100  # calls of TaskCreate and TaskUpdate without a result
-MAX_FROM_FILES = 20  # lists told from files that a tool call may still tell
+MAX_FROM_FILES = 20  # lists reported from files that a tool call may still repeat
 _TASK_FIELDS = ("taskId", "subject", "description", "activeForm", "owner", "status")
 _COMPARED = ("content", "status", "active_form", "owner")  # a description is only in some records
 
@@ -33,14 +33,14 @@ class _List:
     def __init__(self) -> None:
         self.todos: list[Todo] = []
         self._digest = _digest([])
-        self._from_files: list[Digest] = []  # told from files, and not seen in a tool call yet
+        self._from_files: list[Digest] = []  # reported from files, and not repeated by a tool call yet
         self._by_tools = False
         self._file_at = 0.0
         self._changed: Recent[str, float] = Recent(2 * MAX_TODOS)  # task id → when, deleted tasks included
 
     def written(self, given: Any) -> list[Todo] | None:
         """A TodoWrite call, [{`content`, `status`, `activeForm`}]."""
-        items = sequence(given)[:MAX_TODOS]
+        items = sequence(given)[: MAX_TODOS + 1]
         new = bounded([_todo(mapping(item), str(number)) for number, item in enumerate(items, 1)])
         self._by_tools = True
         digest = _digest(new)

@@ -1,7 +1,7 @@
 """Tool calls: which records of which sources are about the same one.
 
 Everything but the hooks of 1.x names a call by its tool_use_id. Those hooks are paired with the records that have an id
-by tool and input, oldest first. A call keeps the name it was first told under, `hook-N` when it had no id then.
+by tool and input, oldest first. A call keeps the name it was first reported under, `hook-N` when it had no id then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ToolCall:
     Attributes:
         name: the id it has in events.
         id: Claude's tool_use_id, once known.
-        input: as it was told, cut; None once the call has ended.
+        input: as in `tool.start`, cut; None once the call has ended.
         agent_id: the agent that made it, as events name it.
         started: seconds since the epoch.
     """
@@ -139,7 +139,7 @@ class ToolCalls:
         return [tool_end(call, False, origin, summary=reason) for call in calls]
 
     def forget_open(self) -> None:
-        """The open calls are history: nothing that is told about them matters."""
+        """The open calls are history; their ends will not be reported."""
         for call in self.open():
             self._end(call)
 
@@ -148,7 +148,7 @@ class ToolCalls:
         return list(self._open.values())
 
     def _end(self, call: ToolCall) -> None:
-        call.ended, call.input = True, None  # nobody needs its input any more
+        call.ended, call.input = True, None  # its input is not needed any more
         self._open.pop(call.name, None)
 
     def _new(self, observed: ToolStarted, digest: InputDigest, agent_id: str | None, at: float) -> ToolCall:

@@ -1,6 +1,6 @@
 """Observations of all sources in, events out: each fact once, whichever sources saw it and in whatever order.
 
-The tracker tells each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
+The tracker passes to each of its parts what concerns it: sessions.py (which session a record belongs to), tool_calls.py
 (which records are about the same call), agents.py (which agent has which delegation), delegations.py (how those go),
 todo_lists.py, usage.py (tokens), conversation.py (messages) and activity.py (working, idle, waiting). All of it is pure,
 belongs to one thread and holds a bounded amount of memory, whatever is observed.
@@ -26,6 +26,7 @@ from claude_mpm.sources.track.tool_calls import ToolCalls, tool_end
 from claude_mpm.sources.track.usage import Usage
 
 NewSession = Callable[[str, Any, float], Event]  # (session id, reason, seconds since the epoch) → session.start
+_CLOSED = {"process_ended": "Claude has ended", "session_cleared": "Claude began another session"}
 HISTORY = 0.01  # seconds; a record older than the process by more is history (transcripts have whole milliseconds)
 
 
@@ -34,10 +35,17 @@ class Tracker:
 
     Args:
         session_id: Claude's session, when it is known in advance.
-        new_session: makes the `session.start` event when Claude moves on to another session; None: that is not told.
+        new_session: makes the `session.start` event of another session; None: it is not reported.
+        unanswerable, has_answer_hook: as in Activity.
     """
 
-    def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
+    def __init__(
+        self,
+        session_id: str | None = None,
+        new_session: NewSession | None = None,
+        unanswerable: str | None = None,
+        has_answer_hook: bool = False,
+    ) -> None:
         self._sessions = Sessions(session_id)
         self._new_session = new_session
         self._since = 0.0  # when the process started
@@ -46,9 +54,9 @@ class Tracker:
         self._agents = Agents()
         self._delegations = Delegations(self._agents)
         self._todo_lists = TodoLists()
-        self._past_todos = False  # a resumed session's list has not been told yet
+        self._past_todos = False  # a resumed session's list has not been reported yet
         self._usage = Usage(self._delegations.count_tokens)
-        self._activity = Activity(self._calls, TOOLS)
+        self._activity = Activity(self._calls, TOOLS, unanswerable, has_answer_hook)
         self._conversation = Conversation()
 
     @property
@@ -84,7 +92,7 @@ class Tracker:
             origin = replace(origin, at=self._since)  # what a claude we are attached to has been doing since before
         self._sessions.confirm(observation)
         handle = _HANDLERS.get(type(observation))
-        remembered = self._remembered(replace(origin, at=now))
+        remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
         return remembered + (handle(self, observation, origin) if handle else [])
 
     def finish(self, reason: str, origin: Origin) -> list[Event]:
@@ -99,7 +107,7 @@ class Tracker:
         return names
 
     def settle(self, call_name: str) -> list[Event]:
-        """Tell the end of such a delegation with what is known by now."""
+        """Report the end of such a delegation with what is known by now."""
         return self._delegations.settle(call_name)
 
     # --- the process and its sessions ---
@@ -135,13 +143,10 @@ class Tracker:
             events.append(self._new_session(switch.new, switch.reason, at))
         return events + self._activity.idle(replace(origin, session_id=switch.new))
 
-    def _session_ended(self, observed: obs.SessionEnded, origin: Origin) -> list[Event]:
-        self._sessions.end_reason = observed.reason
-        return []
-
     def _close(self, reason: str, origin: Origin) -> list[Event]:
         """Nothing goes on after this: end everything that is open."""
         events = self._calls.close(reason, origin, *self._calls.open())
+        events += self._activity.close(_CLOSED.get(reason, reason), origin)
         usage = self._usage.close()  # counted before the last `agent.status`, which tells the tokens of all agents
         return events + self._delegations.close(reason, origin) + usage
 
@@ -203,8 +208,7 @@ class Tracker:
             events += self._delegations.result(call, observed, origin)
         if observed.ok:
             events += self._todo_lists.tool_succeeded(call, observed.result, origin)
-            events += self._activity.tool_succeeded(call, origin)
-        return events
+        return events + self._activity.tool_ended(call, observed, origin)
 
     def _interrupted(self, observed: obs.Interrupted, origin: Origin) -> list[Event]:
         if not observed.who.is_main:
@@ -216,11 +220,9 @@ class Tracker:
 
     # --- agents ---
 
-    def _agent_seen(self, observed: obs.AgentSeen, origin: Origin) -> list[Event]:
-        return self._delegations.seen(observed, self._calls.find(observed.tool_use_id), origin)
-
     def _agent_ended(self, observed: obs.AgentEnded, origin: Origin) -> list[Event]:
         events = self._usage.answers_complete(observed.who.agent_id)
+        events += self._activity.agent_ended(observed.who.agent_id, origin)
         return events + self._delegations.ended(observed, self._calls.find(observed.tool_use_id), origin)
 
     def _agent(self, who: Who) -> str | None:
@@ -273,8 +275,6 @@ class Tracker:
 
     def _remembered(self, origin: Origin) -> list[Event]:
         """The todo list that a resumed session begins with."""
-        if not self._past_todos:
-            return []
         self._past_todos = False
         self._calls.forget_open()
         return self._todo_lists.again(origin)
@@ -284,19 +284,23 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.ProcessStarted: Tracker._process_started,
     obs.ProcessEnded: Tracker._process_ended,
     obs.SessionStarted: Tracker._session_started,
-    obs.SessionEnded: Tracker._session_ended,
+    obs.SessionEnded: lambda self, observed, origin: self._sessions.ended(observed.reason),
     obs.Prompt: Tracker._prompt,
     obs.Said: Tracker._said,
     obs.ApiFailed: Tracker._api_failed,
     obs.ToolStarted: Tracker._tool_started,
     obs.ToolEnded: Tracker._tool_ended,
     obs.Interrupted: Tracker._interrupted,
-    obs.AgentSeen: Tracker._agent_seen,
+    obs.AgentSeen: lambda self, seen, origin: self._delegations.seen(seen, self._calls.find(seen.tool_use_id), origin),
     obs.AgentEnded: Tracker._agent_ended,
     obs.TodoFile: Tracker._todo_file,
     obs.Used: Tracker._used,
+    obs.ContextWindow: lambda self, observed, origin: self._usage.context_window(observed.model, observed.tokens),
     obs.Cost: lambda self, observed, origin: self._usage.cost(observed.usd, origin),
     obs.TurnEnded: Tracker._turn_ended,
     obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),
     obs.Notified: lambda self, observed, origin: self._activity.notified(observed, origin),
+    obs.Asked: lambda self, observed, origin: self._activity.asked(observed, origin),
+    obs.AnswerDelivered: lambda self, observed, origin: self._activity.answer_delivered(observed, origin),
+    obs.HookEnded: lambda self, observed, origin: self._activity.hook_ended(observed, origin),
 }
