@@ -1,8 +1,8 @@
 /** The stretch of time that the timeline shows, and the ticks below it. Pure. Times are ms since the epoch. */
 
-const NARROWEST = 500; // ms; closer than this there is nothing to tell apart
-const MARGIN = 0.04; // of the window's width, which panning may leave empty beyond the session
-const TICK_WIDTH = 76; // px that a label and the space beside it need
+const NARROWEST = 500; // ms; the closest zoom, below which there is nothing left to tell apart
+const MARGIN = 0.04; // of the view's width; panning may leave this much empty beyond the session
+const TICK_WIDTH = 76; // px; a label and the space beside it
 const SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const STEPS = [
   100, 200, 500, SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 15 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE,
@@ -16,12 +16,12 @@ export const xOf = (view, width, at) => ((at - view.from) / (view.to - view.from
 /** The time at `x` px from the left edge. */
 export const timeAt = (view, width, x) => view.from + (x / width) * (view.to - view.from);
 
-/** All of `bounds` = {from, to}, at least NARROWEST wide. */
+/** The view of all of `bounds` = {from, to}. */
 export function whole(bounds) {
   return { from: bounds.from, to: Math.max(bounds.to, bounds.from + NARROWEST) };
 }
 
-/** Narrow (`factor` < 1) or widen the view around `at`, which stays where it is on the screen. */
+/** Zoom in (`factor` < 1) or out around `at`, which keeps its place on the screen. */
 export function zoom(view, at, factor, bounds) {
   const all = whole(bounds), widest = all.to - all.from, span = view.to - view.from;
   const wanted = Math.min(Math.max(span * factor, NARROWEST), widest);
@@ -33,7 +33,7 @@ export function zoom(view, at, factor, bounds) {
 /** Move the view by `ms`, no further than a margin beyond `bounds`. */
 export const pan = (view, ms, bounds) => inside({ from: view.from + ms, to: view.to + ms }, bounds);
 
-/** The view moved to where there is something to see; its width stays. */
+/** The view, moved by as much as it takes to lie within `bounds` and the margin. */
 export function inside(view, bounds) {
   const all = whole(bounds), span = view.to - view.from;
   if (span >= all.to - all.from) return all;
@@ -45,7 +45,8 @@ export function inside(view, bounds) {
 /**
  * Round times within the view, as far apart as their labels need: [{at, label}].
  *
- * They are round in local time, with the day named at midnight; `offsetAt` is the zone's offset as Date tells it.
+ * Times are round in local time; midnight is labelled with its date. `offsetAt` gives the zone's offset in minutes, as
+ * Date.getTimezoneOffset does.
  */
 export function ticks(view, width, offsetAt = (ms) => new Date(ms).getTimezoneOffset()) {
   const span = view.to - view.from, room = Math.max(1, Math.floor(width / TICK_WIDTH));
@@ -56,7 +57,7 @@ export function ticks(view, width, offsetAt = (ms) => new Date(ms).getTimezoneOf
   return found;
 }
 
-/** `local` is a local time written as if it were UTC. */
+/** `local` is local time in ms, as if it were UTC. */
 function label(local, step) {
   const iso = new Date(local).toISOString(); // 2026-03-01T09:00:00.000Z
   if (local % DAY === 0) return iso.slice(0, 10);

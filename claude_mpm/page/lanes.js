@@ -1,34 +1,34 @@
 /**
- * What the timeline draws of a state: the main thread's phases, a lane per agent, the calls in each. Pure.
+ * What the timeline draws for a state: the main thread's phases, a lane per agent, the tool calls in each. Pure.
  *
- * Row 0 is the main thread; rows 1 and up are the agents, each below the one that started it. `end` is the time up to
- * which the state is known: now while it is live, the end of a session that is over.
+ * Row 0 is the main thread; rows from 1 are the agents, each below the one that started it. `end` is the time up to
+ * which the state is known: now while the session runs, its end once it is over. All times are ms since the epoch.
  */
 
 import { timeAt, xOf } from "./axis.js";
 
-/** Colours for types of agent, as many as style/time.css has classes `agent-hue-N`. */
+/** How many colours there are for types of agent; style/time.css has a class `agent-hue-N` for each. */
 export const HUES = 6;
 
 const MAIN = 0;
-const DEEPEST = 6; // nesting that is still indented
+const DEEPEST = 6; // levels of nesting that are indented
 const NEAR = 3; // px around the pointer that count as under it
 const HINTS = ["command", "file_path", "notebook_path", "pattern", "query", "url", "skill", "subject", "description"];
 
-/** The number of the colour for a type of agent, always the same for the same name: FNV-1a, its bits mixed once more. */
+/** The colour of a type of agent, 0 to HUES − 1, the same on every page: FNV-1a, with its bits mixed once more. */
 export function agentHue(type) {
   let hash = 0x811c9dc5;
   for (let i = 0; i < type.length; i++) hash = Math.imul(hash ^ type.charCodeAt(i), 0x01000193) >>> 0;
   return Math.floor(((Math.imul(hash ^ (hash >>> 16), 0x45d9f3b) >>> 0) / 2 ** 32) * HUES);
 }
 
-/** Whether there is anything to draw. */
+/** Whether the state has anything to draw. */
 export const hasTimeline = (state) => state.calls.size > 0 || state.agents.size > 0 || state.phases.length > 1;
 
-/** The time up to which `state` says something, of a session that is over or of a page whose clock says `now`. */
+/** The time up to which `state` is known, if the page's clock says `now`. */
 export const endOf = (state, now) => state.ended?.at ?? Math.max(now, state.at ?? now);
 
-/** The time that `state` covers: {from, to}. */
+/** The stretch of time that `state` covers: {from, to}. */
 export function boundsOf(state, end) {
   const starts = [state.startedAt, state.phases[0]?.from, state.rows[0]?.at].filter(Number.isFinite);
   const from = starts.length ? Math.min(...starts) : end;
@@ -48,7 +48,7 @@ export function phasesIn(state, view, end) {
 /**
  * A lane per agent, parents before their children:
  * [{key, agentId, row, depth, type, task, hue, from, to, status, background}].
- * One that has not ended lasts until `end`. Depth counts the agents above it, so top-level ones have 0.
+ * An agent that still runs lasts until `end`. `depth` is 0 for agents that the main thread started.
  */
 export function agentLanes(state, end) {
   const byId = new Map(), children = new Map();
@@ -68,7 +68,7 @@ export function agentLanes(state, end) {
     }
   };
   place(children.get(undefined) ?? [], 0);
-  place(state.agents.values(), 0); // those whose parents go round in a circle
+  place(state.agents.values(), 0); // what is left has parents that form a circle
   return lanes;
 }
 
@@ -81,18 +81,19 @@ function lane(agent, row, depth, end) {
 }
 
 /**
- * Where calls belong: `rowOf(call)` gives the row, or null for a call that started an agent, which has a lane instead.
- * A call of an agent that is not known is drawn in the main lane.
+ * Returns rowOf(call): the row that a call belongs to, or null if it started an agent, which has its own lane. A call
+ * of an unknown agent belongs to the main thread.
  */
 export function rowFinder(state, lanes) {
-  const rows = new Map(lanes.map((each) => [each.agentId, each.row])), delegations = new Set();
-  for (const agent of state.agents.values()) if (agent.toolUseId) delegations.add(agent.toolUseId);
-  return (call) => (delegations.has(call.id) ? null : rows.get(call.agentId ?? "") ?? MAIN);
+  const rows = new Map(), delegations = new Set();
+  for (const { agentId, row } of lanes) if (agentId) rows.set(agentId, row);
+  for (const { toolUseId } of state.agents.values()) if (toolUseId) delegations.add(toolUseId);
+  return (call) => (delegations.has(call.id) ? null : rows.get(call.agentId) ?? MAIN);
 }
 
 /**
  * The calls within `view` as marks of a plot `width` px wide: [{row, x, width, failed, running}], in whole pixels.
- * Calls that begin in the same pixel of a row are one mark, as long as the longest, failed if one of them has.
+ * Calls that begin in the same pixel of a row become one mark, as wide as the longest and failed if any of them failed.
  */
 export function callMarks(state, view, width, rowOf, end) {
   const marks = new Map();
@@ -124,8 +125,8 @@ export function promptsIn(state, view) {
 }
 
 /**
- * What happened `x` px from the left of a row: {at, phase, calls}, the newest calls first and at most `limit`.
- * `phase` is the main thread's, or null.
+ * What happened at `x` px from the left edge of a row: {at, phase, calls, more}. `calls` are the newest, at most
+ * `limit`, newest first; `more` counts the others. `phase` is the main thread's, or null.
  */
 export function under({ state, view, width, rowOf, end }, row, x, limit = 4) {
   const at = timeAt(view, width, x), from = timeAt(view, width, x - NEAR), to = timeAt(view, width, x + NEAR);
@@ -136,7 +137,7 @@ export function under({ state, view, width, rowOf, end }, row, x, limit = 4) {
   return { at, phase, calls: calls.slice(-limit).reverse(), more: Math.max(0, calls.length - limit) };
 }
 
-/** The time of the next (`direction` 1) or previous (−1) thing in the conversation; null when there is none. */
+/** When the next (`direction` 1) or previous (−1) entry of the conversation was made; null if there is none. */
 export function neighbourTime(state, at, direction) {
   let best = null;
   for (const row of state.rows) {
@@ -146,7 +147,7 @@ export function neighbourTime(state, at, direction) {
   return best;
 }
 
-/** A call in a few words: its tool and what of its input says most. */
+/** A call on one line: its tool and the most telling part of its input. */
 export function callHint(call) {
   const key = HINTS.find((each) => typeof call.input?.[each] === "string");
   return key ? `${call.tool}  ${call.input[key].slice(0, 400).trim().replace(/\s+/g, " ").slice(0, 90)}` : call.tool;

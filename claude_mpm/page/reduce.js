@@ -205,8 +205,8 @@ export function brief(input) {
     "command",
     "file_path",
     "notebook_path",
-    "path",
     "pattern",
+    "path",
     "url",
     "query",
     "question",
@@ -257,21 +257,13 @@ function delegation(state, data, at, seq) {
   if (state.agents.size > AGENTS) state.agents.delete(state.agents.keys().next().value);
   if (!over && !next.parentAgentId) state.lastMessage = "→ " + next.agent + ": " + line(next.task);
   if (old) return;
-  const row = { kind: "delegation", seq, at: next.at, key: next.key, agentId: next.parentAgentId };
-  const place =
-    next.toolUseId && state.calls.has(next.toolUseId)
-      ? state.rows.findLastIndex((r) => r.kind === "call" && r.id === next.toolUseId)
-      : -1;
-  if (place < 0) return push(state, row);
-  state.calls.delete(next.toolUseId); // the call that delegated is the agent's own row
-  state.rows[place] = row;
+  push(state, { kind: "delegation", seq, at: next.at, key: next.key, agentId: next.parentAgentId });
 }
 
 function toolStart(state, data, at, seq) {
   const id = str(data.tool_use_id) || "call-" + seq,
     tool = str(data.tool) || "tool",
     agentId = str(data.agent_id);
-  if ([...state.agents.values()].some((a) => a.toolUseId && a.toolUseId === id)) return; // shown as an agent
   const old = state.calls.get(id);
   const call = {
     id,
@@ -313,7 +305,6 @@ function toolEnd(state, data, at, seq) {
   };
   const call = state.calls.get(open);
   if (call) return void state.calls.set(open, { ...call, ...end, truncated: call.truncated || end.truncated });
-  if ([...state.agents.values()].some((a) => a.toolUseId && a.toolUseId === named)) return;
   const id = named || "call-" + seq,
     agentId = str(data.agent_id); // its start was not seen
   state.calls.set(id, { id, tool, input: null, agentId, seq, at: at - (end.durationMs || 0), ...end });

@@ -1,25 +1,25 @@
 /**
- * A session's events in order, and the moment of it that the page shows. Pure: no DOM, no timers, no clock of its own.
+ * A session's events in order, and the moment in it that the page shows. Pure: no DOM, no timers, no clock of its own.
  *
  * A *position* counts events: position 0 is before the first event, position n is after the n-th. Positions stay
  * valid when the oldest events are dropped; `first` is then the lowest one that can still be shown.
  */
 
 const EVERY = 500; // events between checkpoints, so that no jump folds more than this
-const MAX_CHECKPOINTS = 128; // above it every second one goes and the spacing doubles: jumps slow down, memory does not
-const MAX_CHARS = 64 * 1024 * 1024; // of JSON in one session's events; the oldest are dropped above it
-const IDLE = 2000; // ms; playback shows this much of a longer pause, then goes on with the next event
-const MAX_FRAME = 250; // ms; a tab that was asleep goes on where it stopped instead of leaping ahead
+const MAX_CHECKPOINTS = 128; // beyond it, every second one is dropped and the spacing doubles: memory stays bounded
+const MAX_CHARS = 64 * 1024 * 1024; // JSON of one session's events; beyond it, the oldest are dropped
+const IDLE = 2000; // ms; playback shows this much of a longer pause, then skips to the next event
+const MAX_FRAME = 250; // ms; a tab that was asleep resumes where it stopped instead of leaping ahead
 
-/** Speeds that playback offers, in session seconds per second. */
+/** The playback speeds on offer, in seconds of the session per second. */
 export const SPEEDS = [1, 4, 16];
 
-/** Events that change numbers or a terminal but tell no story: no step stops at them, and they interrupt no pause. */
+/** Events that only update numbers or the terminal: stepping skips them, and playback does not pause for them. */
 const QUIET = new Set([
   "claude.output", "claude.screen", "claude.usage", "agent.status", "system.status", "system.control",
 ]);
 
-/** The number of entries of the sorted `array` that are ≤ `value`. */
+/** How many entries of the sorted `array` are ≤ `value`. */
 function countUpTo(array, value) {
   let low = 0, high = array.length;
   while (low < high) {
@@ -32,10 +32,10 @@ function countUpTo(array, value) {
 const isPrompt = ({ type, data }) => type === "claude.message" && data?.role === "user" && !data.agent_id;
 
 /**
- * The events of one session, with checkpoints of the state they fold to.
+ * The events of one session, with checkpoints of the state they add up to.
  *
- * `reducer` is {empty(), apply(state, event), clone(state)} of reduce.js. The states handed out belong to the log:
- * callers read them and change nothing.
+ * `reducer` is reduce.js: {empty(), apply(state, event), clone(state)}. The states returned belong to the log; callers
+ * must not change them.
  */
 export class EventLog {
   constructor(reducer, { every = EVERY, maxChars = MAX_CHARS } = {}) {
@@ -43,11 +43,11 @@ export class EventLog {
     this._every = every;
     this._maxChars = maxChars;
     this._chars = 0;
-    this._events = []; // entry i is the event that leads to position first + i + 1
+    this._events = []; // entry i leads to position first + i + 1
     this._sizes = [];
-    this._times = []; // never falling: an event shows when the one before it has
-    this._seqs = []; // never falling: an event without a seq (a gap) carries that of its predecessor
-    this._telling = []; // positions after events that are not quiet
+    this._times = []; // never decreasing: an event cannot show before its predecessor
+    this._seqs = []; // never decreasing: an event without a seq (a gap) takes its predecessor's
+    this._notable = []; // positions after events that are not QUIET
     this._prompts = []; // positions after the user's prompts
     this._checkpoints = [{ position: 0, state: reducer.empty() }];
     this._past = null; // {position, state} made by the last `stateAt`, so that playing on is one fold per event
@@ -62,16 +62,17 @@ export class EventLog {
     return this.first + this._events.length;
   }
 
-  /** Time of the oldest and the newest event that are kept, in ms, or null before there is one. */
-  get startedAt() {
+  /** When the oldest event kept happened, in ms; null if there is none. */
+  get oldestAt() {
     return this._times.length ? this._times[0] : null;
   }
 
-  get endedAt() {
+  /** When the newest event happened, in ms; null if there is none. */
+  get newestAt() {
     return this._times.length ? this._times.at(-1) : null;
   }
 
-  /** The kept events after `from` up to position `to`, oldest first. */
+  /** The events between two positions, oldest first; by default all that are kept. */
   events(from = this.first, to = this.length) {
     return this._events.slice(Math.max(0, from - this.first), Math.max(0, to - this.first));
   }
@@ -79,8 +80,8 @@ export class EventLog {
   /**
    * Append an event (an envelope of the protocol) and fold it into `live`.
    *
-   * Returns false for one that is not newer than what is here, as a resumed connection may send. `chars` is the length
-   * of its JSON, for the bound; pass it when the text is at hand.
+   * Returns false, and does nothing, if it is not newer than the newest one: a resumed connection may repeat events.
+   * `chars` is the length of its JSON, which counts towards the bound; pass it when the text is at hand.
    */
   push(event, chars = JSON.stringify(event).length) {
     const newest = this._seqs.at(-1) ?? 0;
@@ -92,7 +93,7 @@ export class EventLog {
     this._chars += chars;
     this._seqs.push(seq ?? newest);
     this._times.push(Math.max(before ?? -Infinity, Number.isFinite(time) ? time : before ?? 0));
-    if (!QUIET.has(event.type)) this._telling.push(this.length);
+    if (!QUIET.has(event.type)) this._notable.push(this.length);
     if (isPrompt(event)) this._prompts.push(this.length);
     this._reducer.apply(this.live, event);
     if (this.length % this._every === 0) this._checkpoint();
@@ -105,20 +106,20 @@ export class EventLog {
     return this.first + countUpTo(this._times, ms);
   }
 
-  /** The position after event number `seq`, or after the last one before it. */
+  /** The position after event number `seq`, or after the last event before it. */
   positionOf(seq) {
     return this.first + countUpTo(this._seqs, seq);
   }
 
-  /** When the newest event up to `position` happened, in ms; null before the first event. */
+  /** When the last event before `position` happened, in ms; at the start, when the first one will. Null if empty. */
   timeAt(position) {
     const index = Math.min(position, this.length) - this.first - 1;
-    return index >= 0 ? this._times[index] : this.startedAt;
+    return index >= 0 ? this._times[index] : this.oldestAt;
   }
 
   /**
-   * The state at `position`, within [first, length]. Valid until the next call: playing forward goes on folding into
-   * the same state. Costs at most one clone and `every` folds.
+   * The state at `position`, which is clamped to [first, length]. Valid until the next call, because moving forward
+   * applies further events to the same object. Costs at most one clone and as many folds as lie between checkpoints.
    */
   stateAt(position) {
     if (position >= this.length) return this.live;
@@ -133,12 +134,12 @@ export class EventLog {
     return past.state;
   }
 
-  /** The position of the next (`direction` 1) or previous (−1) event that tells something; null when there is none. */
+  /** The position of the next (`direction` 1) or previous (−1) event that is not QUIET; null if there is none. */
   neighbour(position, direction) {
-    return this._neighbourIn(this._telling, position, direction);
+    return this._neighbourIn(this._notable, position, direction);
   }
 
-  /** The same, from prompt to prompt. */
+  /** The same for the user's prompts. */
   neighbourPrompt(position, direction) {
     return this._neighbourIn(this._prompts, position, direction);
   }
@@ -161,7 +162,7 @@ export class EventLog {
     this._checkpoints = this._checkpoints.filter((kept, index) => index === 0 || kept.position % this._every === 0);
   }
 
-  /** Drop whole stretches between checkpoints: the second checkpoint becomes what the rest is folded onto. */
+  /** Drop events up to a checkpoint, which then is the state that the remaining ones build on. */
   _dropOldest() {
     while (this._chars > this._maxChars && this._checkpoints.length > 2) {
       this._checkpoints.shift();
@@ -170,15 +171,15 @@ export class EventLog {
       for (const size of this._sizes.splice(0, dropped)) this._chars -= size;
       this.first += dropped;
     }
-    for (const positions of [this._telling, this._prompts]) positions.splice(0, countUpTo(positions, this.first));
+    for (const positions of [this._notable, this._prompts]) positions.splice(0, countUpTo(positions, this.first));
     if (this._past && this._past.position < this.first) this._past = null;
   }
 }
 
 /**
- * The moment of an EventLog that is looked at: live, or a time in the past that may be moved, stepped or played.
+ * The moment of an EventLog that the page shows: live, or a time in the past that can be moved, stepped and played.
  *
- * The caller draws; while `playing`, it calls `tick` once per animation frame.
+ * Draws nothing: the caller does, and calls `tick` once per animation frame while `playing`.
  */
 export class Cursor {
   constructor(log) {
@@ -195,7 +196,7 @@ export class Cursor {
     return this.at === null;
   }
 
-  /** The number of events that are shown. */
+  /** The position shown. */
   get position() {
     return this.live ? this._log.length : Math.max(this._position, this._log.first);
   }
@@ -205,10 +206,10 @@ export class Cursor {
     return this.live ? this._log.live : this._log.stateAt(this._position);
   }
 
-  /** Go to a time in ms; null goes back to live. Playing goes on from there. */
+  /** Go to a time in ms, or live with null. Playback continues from there, but stops when live. */
   seek(ms) {
-    if (ms === null || this._log.endedAt === null) return this._goLive();
-    this.at = Math.max(ms, this._log.startedAt);
+    if (ms === null || this._log.newestAt === null) return this._goLive();
+    this.at = Math.max(ms, this._log.oldestAt);
     this._position = this._log.positionAt(this.at);
   }
 
@@ -217,22 +218,22 @@ export class Cursor {
     this._moveTo(this._log.positionOf(seq));
   }
 
-  /** One event on (1) or back (−1). Past the newest one is live. Stops playing. */
+  /** Go one event forward (1) or back (−1), from the newest one to live. Stops playback. */
   step(direction) {
     this.pause();
     this._moveTo(this._log.neighbour(this.position, direction), direction);
   }
 
-  /** To the next (1) or previous (−1) prompt of the user. Past the last one is live. Stops playing. */
+  /** Go to the user's next (1) or previous (−1) prompt, from the last one to live. Stops playback. */
   stepPrompt(direction) {
     this.pause();
     this._moveTo(this._log.neighbourPrompt(this.position, direction), direction);
   }
 
-  /** Play from here, or from the start when live. */
+  /** Play from the moment shown, or from the start when live. */
   play(speed = this.speed) {
-    if (this._log.endedAt === null) return;
-    if (this.live) this.seek(this._log.startedAt);
+    if (this._log.newestAt === null) return;
+    if (this.live) this.seek(this._log.oldestAt);
     this.speed = speed;
     this.playing = true;
     this._tickedAt = null;
@@ -242,21 +243,21 @@ export class Cursor {
     this.playing = false;
   }
 
-  /** Play or pause. Live, a session that is still running stops at this moment and an ended one starts over. */
+  /** Play or pause. When live, a running session is frozen at this moment; one that has ended is played again. */
   toggle() {
     if (this.playing) this.pause();
-    else if (this.live && !this._log.live.ended) this.seek(this._log.endedAt);
+    else if (this.live && !this._log.live.ended) this.seek(this._log.newestAt);
     else this.play();
   }
 
-  /** Move on to the time `now` of the caller's clock, in ms. Returns whether anything moved. */
+  /** Advance playback to `now`, the caller's clock in ms. Returns whether the moment changed. */
   tick(now) {
     if (!this.playing) return false;
     const elapsed = this._tickedAt === null ? 0 : Math.min(Math.max(0, now - this._tickedAt), MAX_FRAME);
     this._tickedAt = now;
     if (!elapsed) return false;
     this.at = this._skipIdle(this.at + elapsed * this.speed);
-    if (this.at >= this._log.endedAt) this._goLive();
+    if (this.at >= this._log.newestAt) this._goLive();
     else this._position = this._log.positionAt(this.at);
     return true;
   }
@@ -264,8 +265,8 @@ export class Cursor {
   _skipIdle(at) {
     const log = this._log, position = log.positionAt(at);
     const next = log.neighbour(position, 1), last = log.neighbour(position + 1, -1);
-    if (next === null) return log.endedAt;
-    const pausedSince = last === null ? log.startedAt : log.timeAt(last);
+    if (next === null) return log.newestAt;
+    const pausedSince = last === null ? log.oldestAt : log.timeAt(last);
     return at - pausedSince > IDLE ? log.timeAt(next) : at;
   }
 

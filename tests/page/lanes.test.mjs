@@ -42,7 +42,8 @@ test("agents nest under the one that started them, in the order they started", (
 
 test("agents that name each other as parents are drawn once each", () => {
   const agents = new Map([
-    agent("a", 0, { parentAgentId: "b" }), agent("b", 1, { parentAgentId: "a" }), agent("c", 2, { parentAgentId: "c" })]);
+    agent("a", 0, { parentAgentId: "b" }), agent("b", 1, { parentAgentId: "a" }),
+    agent("c", 2, { parentAgentId: "c" })]);
   assert.deepEqual(agentLanes(state({ agents }), END).map((each) => each.key).sort(), ["a", "b", "c"]);
 });
 
@@ -64,6 +65,12 @@ test("calls are marked in the lane of whoever made them, delegations have a lane
     { row: 1, x: 300, width: 0, failed: true, running: false },
     { row: 0, x: 500, width: 500, failed: false, running: true },
   ]);
+});
+
+test("an agent whose id is not known yet takes no calls of the main thread", () => {
+  const agents = new Map([agent("a", 0, { agentId: "" })]), calls = new Map([call("m", 1000, { agentId: "" })]);
+  const session = state({ agents, calls });
+  assert.equal(rowFinder(session, agentLanes(session, END))(calls.get("m")), 0);
 });
 
 test("twenty thousand calls are no more marks than the plot has pixels, and no failure is lost", () => {

@@ -77,7 +77,7 @@ test("checkpoints are thinned out, never without bound", () => {
   assert.ok(work.applied < 40);
 });
 
-test("a step goes from one telling event to the next and ends live", () => {
+test("a step goes from one notable event to the next and ends live", () => {
   const types = ["session.start", "system.status", "claude.output", "tool.start", "claude.usage", "tool.end"];
   const { log } = logOf(types.map((type, i) => event(i + 1, i * 100, type)));
   const cursor = new Cursor(log), seen = [];
