@@ -34,7 +34,6 @@ test("an edit is a diff with the numbers that its result tells", () => {
   assert.equal(about("Write").label, "Create");
   assert.deepEqual(about("MultiEdit").facts, ["2 edits", "every occurrence"]);
   assert.deepEqual(kinds(about("NotebookEdit")), ["diff"]);
-  assert.equal(about("Edit", 1).error, "Declined by the user");
 });
 
 test("an edit whose text is at two places in the result, or not there, has no line numbers", () => {
@@ -47,6 +46,7 @@ test("reading and searching say where and how much", () => {
   assert.deepEqual(one("Read", { file_path: "a", offset: 10, limit: 5 }).facts, ["lines 10–14"]);
   assert.equal(about("Read").parts[0].text.split("\n")[2], "     3  WORD = re.compile(r\"[a-zA-Z]+\")");
   assert.deepEqual([about("Grep").subject, about("Grep").facts], ["re\\.compile", ["in tally", "2 matches"]]);
+  assert.equal(about("Grep").parts[0].text, "Found 2 files\ntally/words.py\ntally/report.py");
   assert.deepEqual(about("Glob").facts, ["nothing found"]);
 });
 
@@ -70,6 +70,12 @@ test("an answer that only the result tells is found there", () => {
   const input = { questions: [{ question: "Which?", options: [{ label: "A" }, { label: "B" }] }] };
   const { parts } = one("AskUserQuestion", input, { summary: 'User has answered your questions: "Which?"="B". You can now continue.' });
   assert.equal(parts[0].questions[0].answer, "B");
+});
+
+test("what the user declined or interrupted is no failure", () => {
+  assert.deepEqual([about("Edit", 1).state, about("Edit", 1).error], ["declined", "Declined by the user"]);
+  const { state: how, error } = one("Bash", { command: "sleep 9" }, { ok: false, summary: "[Request interrupted by user for tool use]" });
+  assert.deepEqual([how, error], ["declined", "Interrupted by the user"]);
 });
 
 test("a call without an end runs, and after the session's end it has no result", () => {
