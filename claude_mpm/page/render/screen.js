@@ -102,7 +102,7 @@ function cell(char) {
   return span;
 }
 
-/** Draw the newest picture of a session's terminal, or say why there is none. `past`: an earlier moment is looked at. */
+/** Draw the newest picture of a terminal, or say why there is none. `past`: an earlier moment is looked at. */
 export function renderScreen(session, past) {
   const screen = session.screen;
   term.hidden = head.hidden = !screen;
