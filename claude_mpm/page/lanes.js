@@ -81,6 +81,17 @@ function lane(agent, row, depth, end) {
 }
 
 /**
+ * The row to scroll to, counted from 0, so that a lane running in `span` = {from, to} is in sight. It is `first`, where
+ * the lanes are now, if one of the `room` lanes from there runs, or if none does anywhere.
+ */
+export function rowsToScroll(lanes, span, first, room) {
+  const running = lanes.map((lane) => lane.from <= span.to && lane.to >= span.from);
+  if (running.slice(first, first + room).includes(true)) return first;
+  const found = running.indexOf(true);
+  return found < 0 ? first : Math.max(0, Math.min(found, lanes.length - room));
+}
+
+/**
  * Returns rowOf(call): the row that a call belongs to, or null if it started an agent, which has its own lane. A call
  * of an unknown agent belongs to the main thread.
  */
