@@ -6,7 +6,8 @@ import { stateOf } from "./tools.js";
 /**
  * @typedef {{id: string, seq: number, at: number, agentId: string|null, tool: string,
  *   state: "running"|"done"|"unfinished", edits: import("./edits.js").FileEdits}} Change one call
- * @typedef {{path: string, added: number, removed: number, partial: boolean, created: boolean, changes: Change[]}} ChangedFile
+ * @typedef {{path: string, added: number, removed: number, partial: boolean, created: boolean,
+ *   changes: Change[]}} ChangedFile
  */
 
 /**

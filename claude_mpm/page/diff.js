@@ -18,8 +18,8 @@ const CONTEXT = 3; // unchanged lines around a change
  * Compare two texts line by line.
  * @param {string} before
  * @param {string} after
- * @param {{firstLine?: number|null, maxRows?: number}} [options] `firstLine`: number of the first line in the file, null
- *   where it is unknown (then no row has numbers); `maxRows`: rows shown, 400 unless told
+ * @param {{firstLine?: number|null, maxRows?: number}} [options] `firstLine`: number of the first line in the file,
+ *   null where it is unknown (then no row has numbers); `maxRows`: rows shown, 400 unless told
  * @returns {Diff} `added` and `removed` count all lines, shown or not
  */
 export function diffLines(before, after, { firstLine = null, maxRows = 400 } = {}) {

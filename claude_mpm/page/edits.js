@@ -9,7 +9,8 @@ const MAX_EDITS = 100; // of one MultiEdit
 /**
  * @typedef {{diff: import("./diff.js").Diff, everywhere: boolean, note: string}} Edit one replaced or written text;
  *   `everywhere`: each occurrence was replaced; `note`: what the diff cannot show, or ""
- * @typedef {{path: string, edits: Edit[], added: number, removed: number, partial: boolean, created: boolean}} FileEdits
+ * @typedef {{path: string, edits: Edit[], added: number, removed: number, partial: boolean,
+ *   created: boolean}} FileEdits
  *   `partial`: the event holds only a part of the input, so that the counts are lower bounds
  */
 

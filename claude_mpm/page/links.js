@@ -158,10 +158,9 @@ class Link {
     if (!session.seq) apply(session.shown, { ...message, seq: undefined });
     this.set("catching up");
     this.send("subscribe", { channels: CHANNELS, since: session.seq });
+    this.send("get_instances"); // names who else there is, before anybody is called
     this.send("ping"); // answered after the replay
-    this.send("get_screen");
-    this.send("get_instances");
-    changed();
+    redraw();
   }
 
   caughtUp() {

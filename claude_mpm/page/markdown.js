@@ -9,7 +9,7 @@ const MAX_NODES = 2000; // blocks and inline nodes of one text; the page's whole
 const MAX_COLUMNS = 40;
 
 const FENCE = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})\s*([^\s`]*)/;
-const HEADING = /^ {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$/;
+const HEADING = /^ {0,3}(#{1,6})(?:[ \t]+(.*?))?[ \t]*$/;
 const RULE = /^ {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( {0,3})([-+*]|\d{1,9}[.)])( +|$)/;
@@ -77,7 +77,8 @@ function blockAt(lines, at, depth, budget) {
 
 function heading(line, at, budget) {
   const [, marks, text = ""] = HEADING.exec(line);
-  return [{ type: "heading", level: marks.length, inline: parseInline(text.trim(), budget) }, at + 1];
+  const bare = text.replace(/(^|[ \t]+)#+$/, "").trim();
+  return [{ type: "heading", level: marks.length, inline: parseInline(bare, budget) }, at + 1];
 }
 
 function fencedCode(lines, at) {
@@ -94,32 +95,40 @@ const dedent = (line, size) => line.slice(Math.min(size, indentOf(line)));
 function indentedCode(lines, at) {
   const text = [];
   let next = at;
-  while (next < lines.length && (isBlank(lines[next]) || indentOf(lines[next]) >= 4)) text.push(lines[next++].slice(4));
+  while (next < lines.length && (isBlank(lines[next]) || indentOf(lines[next]) >= 4))
+    text.push(lines[next++].slice(4));
   return [{ type: "code", language: "", text: text.join("\n").trimEnd() }, next];
 }
 
 function quote(lines, at, depth, budget) {
   const inner = [];
-  let next = at;
+  let next = at,
+    inCode = false;
   for (; next < lines.length; next++) {
-    if (QUOTE.test(lines[next])) inner.push(lines[next].replace(QUOTE, ""));
-    else if (continuesLazily(inner, lines[next])) inner.push(lines[next]);
+    if (QUOTE.test(lines[next])) {
+      inner.push(lines[next].replace(QUOTE, ""));
+      if (FENCE.test(inner.at(-1))) inCode = !inCode;
+    } else if (!inCode && continuesLazily(inner, lines[next])) inner.push(lines[next]);
     else break;
   }
   return [{ type: "quote", blocks: parseBlocks(inner, depth + 1, budget) }, next];
 }
 
 /** Whether a line without its container's mark still belongs to the paragraph before it (CommonMark 5.1). */
-function continuesLazily(inner, line) {
-  const last = inner.at(-1) ?? "";
-  return (
-    !isBlank(line) &&
-    !isBlank(last) &&
-    !interrupts(line) &&
-    !FENCE.test(last) &&
-    !HEADING.test(last) &&
-    !RULE.test(last)
-  );
+const continuesLazily = (inner, line) =>
+  endsInText(inner.at(-1) ?? "") && !isBlank(line) && !interrupts(line) && !ITEM.test(line) && !UNDERLINE.test(line);
+
+/** Whether a line, without the marks of the lists and quotes in it, is text that a paragraph could hold. */
+function endsInText(line) {
+  let rest = line;
+  for (let depth = 0; depth <= MAX_NESTING; depth++) {
+    if (isBlank(rest) || FENCE.test(rest) || HEADING.test(rest) || RULE.test(rest) || indentOf(rest) >= 4)
+      return false;
+    const mark = QUOTE.exec(rest) ?? ITEM.exec(rest);
+    if (!mark) return true;
+    rest = rest.slice(mark[0].length);
+  }
+  return true;
 }
 
 function interrupts(line) {
@@ -155,11 +164,13 @@ function itemLines(lines, at, match) {
   let next = at + 1,
     loose = false;
   for (; next < lines.length; next++) {
-    if (isBlank(lines[next])) inner.push("");
-    else if (indentOf(lines[next]) >= width) {
+    if (isBlank(lines[next])) {
+      if (inner.length === 1 && isBlank(inner[0])) break; // an empty item ends with the first blank line
+      inner.push("");
+    } else if (indentOf(lines[next]) >= width) {
       if (inner.at(-1) === "" && inner.length > 1) loose = true;
       inner.push(lines[next].slice(width));
-    } else if (continuesLazily(inner, lines[next]) && !ITEM.test(lines[next])) inner.push(lines[next].trimStart());
+    } else if (continuesLazily(inner, lines[next])) inner.push(lines[next].trimStart());
     else break;
   }
   let end = next;

@@ -194,20 +194,25 @@ export const ordered = () =>
   [...store.sessions.values()].sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
 
 /** The name a session goes by: --name, else its directory. */
-export const nameOf = (session) =>
-  str(session.shown.info.name) || base(session.shown.info.working_dir) || "port " + session.port;
+export const nameOf = (session) => tag(session.shown.info, session.port, session.id).name;
 
-/** The name, with what tells it apart from another session of the same name: the branch, else the port. */
+/** What a session, or an instance that is not connected yet, is told apart by. */
+const tag = (info, port, id) => ({ name: str(info.name) || base(info.working_dir) || "port " + port, branch: str(info.git_branch), port, id });
+
+/** The sessions that a session could be taken for: the others of its name, ended ones only for one that ended itself. */
+function twinsOf(session) {
+  const others = [...store.sessions.values()].filter((other) => other !== session && (!other.over || session.over));
+  const tags = others.map((other) => tag(other.shown.info, other.port, other.id));
+  for (const link of store.links.values()) if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));
+  return tags.filter((other) => other.name === nameOf(session));
+}
+
+/** The name, with what tells it apart from other sessions of that name: the branch, else the port. */
 export function labelOf(session) {
-  const name = nameOf(session),
-    branch = str(session.shown.info.git_branch);
-  const twins = [...store.sessions.values()].filter((other) => other !== session && nameOf(other) === name);
+  const name = nameOf(session), branch = str(session.shown.info.git_branch), twins = twinsOf(session);
   if (!twins.length) return name;
-  const differs = branch && twins.every((other) => str(other.shown.info.git_branch) !== branch);
-  if (differs) return name + " ⎇ " + branch;
-  return twins.every((other) => other.port !== session.port)
-    ? name + " :" + session.port
-    : name + " " + session.id.slice(0, 4);
+  if (branch && twins.every((other) => other.branch !== branch)) return name + " ⎇ " + branch;
+  return twins.every((other) => other.port !== session.port) ? name + " :" + session.port : name + " " + session.id.slice(0, 4);
 }
 
 /** How many agents run in a state. */

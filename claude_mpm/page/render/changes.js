@@ -1,10 +1,10 @@
 // The Changes view: the files a session touched, each with its edits in order.
 
 import { changedFiles } from "../changes.js";
-import { plural } from "../plain.js";
+import { plural, str } from "../plain.js";
 import { renderCounts, renderDiff } from "./diff.js";
 import { el } from "./dom.js";
-import { disclosure, shownPath } from "./tool.js";
+import { disclosure, rowActions, shownPath } from "./tool.js";
 
 const MAX_FILES = 300; // listed; the first so many
 const MAX_OPEN_ROWS = 150; // of diffs that are open from the start: about two screens
@@ -86,21 +86,12 @@ function renderChange(change, state, ctx) {
     change.state === "done"
       ? null
       : el("span", { text: change.state === "running" ? "not finished yet" : "no result" }),
-    ctx.onRaw
-      ? el("button", {
-          class: "call-raw",
-          type: "button",
-          title: "Show event " + change.seq,
-          "aria-label": "Show event " + change.seq,
-          text: "{ }",
-          on: { click: () => ctx.onRaw(change.seq) },
-        })
-      : null,
+    rowActions(change.seq, ctx),
   );
   return el("div", { class: "change" }, head, change.edits.edits.map(renderDiff));
 }
 
 function agentName(state, agentId) {
-  for (const agent of state.agents.values()) if (agent.agentId === agentId) return agent.agent || "agent";
+  for (const agent of state.agents.values()) if (agent.agentId === agentId) return str(agent.agent) || "agent";
   return "agent";
 }

@@ -252,6 +252,7 @@ function message(row, names) {
   return node;
 }
 
+let threadsDrawn = "";
 /** The buttons that choose the thread, and a line about the chosen agent. */
 function renderThreads(state, ctx) {
   const agent = view.agent && view.agent !== "all" ? state.agents.get(view.agent) : null,
@@ -259,15 +260,15 @@ function renderThreads(state, ctx) {
   host.hidden = !state.agents.size && !view.agent;
   if (host.hidden) return;
   const key = [view.agent, agent].map((v) => (v ? v.key || v : "")).join(" ") + (agent ? agent.status : "");
-  if (host.dataset.key === key) return;
-  host.dataset.key = key;
+  if (threadsDrawn === key) return;
+  threadsDrawn = key;
   const choice = (words, value, pressed) =>
     el("button", {
       class: "plain data cut",
       type: "button",
       "aria-pressed": String(pressed),
       text: words,
-      data: { thread: value || "" },
+      data: { thread: value ? "agent" : "main" },
       on: { click: () => ctx.onAgent(value) },
     });
   const over = agent && agent.status !== "started";

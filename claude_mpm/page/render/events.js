@@ -22,7 +22,7 @@ export function wireEvents(draw) {
   els.menu = button(
     "kinds-button",
     "Types",
-    () => ((els.kinds.hidden = !els.kinds.hidden), attr(els.menu, "aria-expanded", !els.kinds.hidden)),
+    openKinds,
     { "aria-expanded": "false", "aria-controls": "kinds" },
   );
   els.sum = el("span", { id: "event-sum", class: "info num" });
@@ -66,6 +66,12 @@ export function wireEvents(draw) {
   document.addEventListener("click", (event) => {
     if (!els.kinds.hidden && !host.firstChild.contains(event.target)) els.menu.click();
   });
+}
+
+function openKinds() {
+  els.kinds.hidden = !els.kinds.hidden;
+  attr(els.menu, "aria-expanded", !els.kinds.hidden);
+  els.draw();
 }
 
 /** Whether terminal output is wanted. */
@@ -129,16 +135,14 @@ function renderKinds(session) {
     families = Map.groupBy(kinds, (kind) => kind.split(".")[0]);
   const key = kinds.map((kind) => kind + off.has(kind) + session.types.get(kind)).join();
   text(els.menu, "Types (" + kinds.filter((kind) => !off.has(kind)).length + " of " + kinds.length + ") ▾");
-  if (els.kinds.hidden || els.kinds.dataset.key === key) return;
-  els.kinds.dataset.key = key;
+  if (els.kinds.hidden || at.kinds === key) return;
+  at.kinds = key;
   const focused = document.activeElement && document.activeElement.dataset.kind;
   const row = (kind) =>
     el(
       "button",
       {
         type: "button",
-        role: "checkbox",
-        "aria-checked": null,
         "aria-pressed": String(!off.has(kind)),
         data: { kind },
         title: "Click: show or hide. Alt-click: only this one.",
@@ -153,7 +157,6 @@ function renderKinds(session) {
       el("div", { class: "family" }, el("h3", { text: family }), members.map(row)),
     ),
   );
-  for (const item of els.kinds.querySelectorAll("button")) item.removeAttribute("role");
   if (focused) [...els.kinds.querySelectorAll("button")].find((item) => item.dataset.kind === focused)?.focus();
 }
 

@@ -136,11 +136,12 @@ function drawView(session, state, live) {
   search.markHits(root, view.query, number);
 }
 
+const made = new Map(); // panel → what it was made from
 /** Fill a panel again only when something that it shows has changed. */
 function remade(panel, inputs, make) {
   const key = inputs.join(" ");
-  if (panel.dataset.key === key) return;
-  panel.dataset.key = key;
+  if (made.get(panel) === key) return;
+  made.set(panel, key);
   const top = panel.scrollTop;
   panel.replaceChildren(make());
   panel.scrollTop = top;

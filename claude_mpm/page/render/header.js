@@ -158,6 +158,7 @@ function renderNotes(session, over) {
   renderSuccessor(session, over);
 }
 
+let successor = "";
 /** Another run on the port of a session that is over is offered, never opened by itself. */
 function renderSuccessor(session, over) {
   const host = $("other"),
@@ -165,8 +166,8 @@ function renderSuccessor(session, over) {
   const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
-  if (host.dataset.key === key) return;
-  host.dataset.key = key;
+  if (successor === key) return;
+  successor = key;
   if (next)
     host.replaceChildren(
       el("span", { text: "A new session started on this port: " + labelOf(next) + "." }),

@@ -1,6 +1,6 @@
 // A message's Markdown as elements. Everything is made with createElement; no text ever becomes markup.
 
-import { flatText } from "../inline.js";
+import { flatText } from "../emphasis.js";
 import { parseMarkdown } from "../markdown.js";
 import { visible, webAddress } from "../text.js";
 import { el } from "./dom.js";
@@ -49,8 +49,8 @@ export function renderCode(text, language = "") {
   const head = el(
     "div",
     { class: "code-head" },
-    el("span", { class: "code-language", text: language }),
     copyButton(shown),
+    language ? el("span", { class: "code-language", text: language }) : null,
   );
   return el("div", { class: "code" }, head, el("pre", { tabindex: 0 }, el("code", { text: shown })));
 }

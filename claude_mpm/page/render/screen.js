@@ -33,7 +33,7 @@ const title = el("span", { class: "data cut" }),
   size = el("span", { class: "num" }),
   age = el("span", { id: "term-age", class: "num" });
 const button = (label, words, run) =>
-  el("button", { class: "plain", type: "button", "aria-label": words, title: words, text: label, on: { click: run } });
+  el("button", { class: "plain", type: "button", title: words, text: label, on: { click: run } });
 const resize = (by) => () => {
   setPref("size", by ? Math.min(28, Math.max(7, (prefs.size || currentSize()) + by)) : 0);
   redraw();
@@ -48,8 +48,8 @@ const head = el(
   size,
   age,
   el("span", { class: "grow" }),
-  button("A−", "Smaller text", resize(-1)),
-  button("A+", "Larger text", resize(1)),
+  button("Smaller", "Smaller text", resize(-1)),
+  button("Larger", "Larger text", resize(1)),
   button("Fit", "Fit the window", resize(0)),
 );
 const none = el("div", { id: "term-none", class: "empty", hidden: true });

@@ -1,7 +1,8 @@
 // Rows of work in a conversation: a tool call, folded changes of the todo list, an agent's card.
 
-import { agentAnswer, agentNumbers, describe } from "../tools.js";
-import { plural, running, span } from "../plain.js";
+import { agentAnswer } from "../results.js";
+import { agentNumbers, describe } from "../tools.js";
+import { num, plural, running, span, str } from "../plain.js";
 import { firstLine, relativePath, visible } from "../text.js";
 import { renderCounts } from "./diff.js";
 import { el } from "./dom.js";
@@ -64,14 +65,14 @@ export function renderCall(call, ctx) {
     "call:" + call.id,
     ctx,
     callSummary(about, call, ctx),
-    () => callBody(about, ctx),
+    () => callBody(about),
     opensAtOnce(about),
   );
   const row = el(
     "div",
-    { class: "call", data: { state: about.state, tool: call.tool ?? "", seq: call.seq } },
+    { class: "call", data: { state: about.state, tool: str(call.tool), seq: call.seq } },
     details,
-    rawButton(call.seq, ctx),
+    rowActions(call.seq, ctx, about.counts ? about.path : ""),
   );
   if (about.error) row.append(el("p", { class: "call-error data", text: about.error }));
   return row;
@@ -86,7 +87,7 @@ function callSummary(about, call, ctx) {
     about.subject
       ? el(about.code ? "code" : "span", { class: "call-subject data", title: about.subject, text: about.subject })
       : null,
-    renderCounts(about.counts),
+    about.state === "failed" ? null : renderCounts(about.counts),
     facts ? el("span", { class: "call-facts data", text: facts }) : null,
     stateText(about, call, ctx),
   );
@@ -118,27 +119,19 @@ export function tickRunning(root, now) {
   }
 }
 
-function opensAtOnce({ state, parts }) {
+/** A short diff, a plan, and a question that waits for its answer are read by everybody. */
+function opensAtOnce({ label, state, parts }) {
+  if (state === "failed") return false;
+  if (parts.some((part) => part.kind === "questions")) return state === "running";
+  if (label === "Plan") return true;
   const rows = parts.reduce((sum, part) => sum + (part.kind === "diff" ? part.edit.diff.rows.length : 0), 0);
-  return state !== "failed" && rows > 0 && rows <= MAX_OPEN_DIFF;
+  return rows > 0 && rows <= MAX_OPEN_DIFF;
 }
 
-function callBody(about, ctx) {
+function callBody(about) {
   const parts = about.parts.map(renderPart);
-  if (!parts.length)
-    parts.push(
-      el("p", { class: "part-note", text: about.state === "running" ? "No result yet." : "Nothing more is known." }),
-    );
-  const all =
-    about.path && ctx.onFile
-      ? el("button", {
-          class: "call-file",
-          type: "button",
-          text: "All changes to this file",
-          on: { click: () => ctx.onFile(about.path) },
-        })
-      : null;
-  return [...parts, about.counts ? all : null];
+  const nothing = about.state === "running" ? "No result yet." : "Nothing more is known.";
+  return parts.length ? parts : [el("p", { class: "part-note", text: nothing })];
 }
 
 /** A details element whose body is made when it is first opened: most never are. */
@@ -156,17 +149,15 @@ export function disclosure(key, ctx, summary, body, openByDefault = false) {
   return details;
 }
 
-function rawButton(seq, { onRaw }) {
-  if (!onRaw) return null;
-  return el("button", {
-    class: "call-raw",
-    type: "button",
-    title: "Show event " + seq,
-    "aria-label": "Show event " + seq,
-    text: "{ }",
-    on: { click: () => onRaw(seq) },
-  });
+/** What stands at the end of a row: the way to the raw event and, for an edit, to all changes of its file. */
+export function rowActions(seq, ctx, path = "") {
+  const file = path && ctx.onFile ? actionButton("±", "All changes to this file", () => ctx.onFile(path)) : null;
+  const raw = ctx.onRaw ? actionButton("{ }", "Show event " + seq, () => ctx.onRaw(seq)) : null;
+  return el("span", { class: "row-actions" }, file, raw);
 }
+
+const actionButton = (mark, title, run) =>
+  el("button", { class: "row-action", type: "button", title, "aria-label": title, text: mark, on: { click: run } });
 
 /**
  * Consecutive changes of the todo list in one line.
@@ -177,7 +168,7 @@ function rawButton(seq, { onRaw }) {
 export function renderTodos(row, ctx) {
   const all = row.steps.map(renderStep);
   if (all.length === 1)
-    return el("div", { class: "todos" }, el("div", { class: "todos-line" }, all), rawButton(row.seq, ctx));
+    return el("div", { class: "todos" }, el("div", { class: "todos-line" }, all), rowActions(row.seq, ctx));
   const summary = el("summary", {}, el("span", { class: "todos-line" }, digest(row.steps)));
   const list = () => [
     el(
@@ -186,7 +177,7 @@ export function renderTodos(row, ctx) {
       row.steps.map((step) => el("li", {}, renderStep(step))),
     ),
   ];
-  return el("div", { class: "todos" }, disclosure("todos:" + row.seq, ctx, summary, list), rawButton(row.seq, ctx));
+  return el("div", { class: "todos" }, disclosure("todos:" + row.seq, ctx, summary, list), rowActions(row.seq, ctx));
 }
 
 const renderStep = ({ mark, text }) =>
@@ -197,7 +188,7 @@ const renderStep = ({ mark, text }) =>
     el("span", { class: "data", text }),
   );
 
-/** What was finished and begun by name, what was added as a number: "✔ Reproduce the bug ▸ Fix it ○ 6 new todos". */
+/** What was finished and begun by name, what was added as a number: "✔ Reproduce the bug ▸ Fix it ○ 6 new todos" */
 function digest(steps) {
   const last = new Map();
   for (const step of steps) last.set(step.text, step); // started and completed in one run: completed is what counts
@@ -219,19 +210,25 @@ function digest(steps) {
  */
 export function renderAgent(agent, ctx, { seq, call } = {}) {
   const state =
-    agent.status === "started" ? (ctx.over ? "unfinished" : "running") : agent.status === "failed" ? "failed" : "done";
+    agent.status === "started"
+      ? ctx.over
+        ? "unfinished"
+        : "running"
+      : agent.status === "failed"
+        ? "failed"
+        : "done";
   const head = el(
     "div",
     { class: "agent-head" },
-    el("b", { class: "agent-name data", text: agent.agent || "Agent" }),
-    el("span", { class: "agent-task data", text: firstLine(visible(String(agent.task ?? ""))) }),
+    el("b", { class: "agent-name data", text: str(agent.agent) || "Agent" }),
+    el("span", { class: "agent-task data", text: firstLine(visible(str(agent.task))) }),
     el("button", {
       class: "agent-open",
       type: "button",
       text: "Open thread",
       on: { click: () => ctx.onAgent?.(agent.key) },
     }),
-    seq === undefined ? null : rawButton(seq, ctx),
+    seq === undefined ? null : rowActions(seq, ctx),
   );
   const card = el(
     "div",
@@ -240,16 +237,19 @@ export function renderAgent(agent, ctx, { seq, call } = {}) {
     agentLine(agent, state, ctx),
   );
   if (state === "failed" && agent.reason)
-    card.append(el("p", { class: "call-error data", text: firstLine(visible(String(agent.reason))) }));
-  const answer = call && state !== "failed" ? firstLine(agentAnswer(String(call.summary ?? ""))) : "";
+    card.append(el("p", { class: "call-error data", text: firstLine(visible(str(agent.reason))) }));
+  const answer = call && state !== "failed" ? firstLine(agentAnswer(str(call.summary))) : "";
   if (answer) card.append(el("p", { class: "agent-answer data", text: answer }));
   return card;
 }
 
 function agentLine(agent, state, ctx) {
   const words = { running: "", done: "done", failed: "failed", unfinished: "no result" }[state];
-  const took = state === "running" ? "" : span(agent.durationMs ?? (agent.endAt ? agent.endAt - agent.at : null));
-  const parts = [words, agent.background ? "in background" : "", took, agentNumbers(agent)].filter(Boolean).join(" · ");
+  const took =
+    state === "running" ? "" : span(num(agent.durationMs) ?? (agent.endAt ? agent.endAt - agent.at : null));
+  const parts = [words, agent.background ? "in background" : "", took, agentNumbers(agent)]
+    .filter(Boolean)
+    .join(" · ");
   const time = state === "running" ? runningTime(agent.at, ctx) : null;
   return el("p", { class: "agent-line" }, time, time && parts ? " · " + parts : parts);
 }
