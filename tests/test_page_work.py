@@ -119,3 +119,11 @@ def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
     page.js("document.querySelectorAll('details').forEach((details) => { details.open = true })")
     page.until(lambda: page.count("details > .call-body") == page.count("details[open] > .call-body"), "all details")
     assert page.js("return document.documentElement.scrollWidth") <= 390
+
+
+def test_headings_of_a_message_follow_the_pages_own_without_a_gap(page: Page, address: str) -> None:
+    opened(page, address)
+    script = "return import('/claude_mpm/page/render/markdown.js').then(({ renderMarkdown }) =>"
+    script += " [...renderMarkdown(arguments[0]).querySelectorAll('h1, h2, h3, h4, h5, h6')].map((one) => one.tagName))"
+    text = "### deep first\n\n##### deeper\n\n> # quoted\n\n###### last"
+    assert page.js(script, text) == ["H2", "H3", "H2", "H3"]
