@@ -178,9 +178,10 @@ def test_on_a_phone_it_begins_folded_with_targets_of_forty_pixels(page: Page) ->
     assert not page.shows(".tl-plot")
     page.click(".tl-fold")
     page.until(lambda: page.shows(".tl-plot"), "the plot")
-    small = """return [...document.querySelectorAll('.tl-head button')].filter(b => b.checkVisibility())
+    small = """return [...document.querySelectorAll('.timeline button')].filter(b => b.checkVisibility())
         .map(b => b.getBoundingClientRect()).filter(b => b.height < 40 || b.right > innerWidth).length"""
     assert page.js(small) == 0
+    assert texts(page, ".tl-name")[1:] == ["research", "engineer", "Explore", "qa"]
 
 
 def test_playback_moves_the_cursor_through_its_buttons(page: Page) -> None:

@@ -19,7 +19,8 @@ const PHONE = "(max-width: 760px)"; // as in style.css; there the timeline start
 
 /**
  * A timeline in `host`. `onSeek(ms | null)` is called when the user moves the cursor (null: live), `onRange([from, to]
- * | null)` when they select a stretch of time, and `onAgent(key)`, which is optional, when they press an agent's name.
+ * | null)` when they select a stretch of time, and `onAgent(key)`, which is optional, when they press an agent's name
+ * (not on a phone).
  *
  * `controls` is an element in its head for the caller's buttons. The timeline is hidden until it has anything to show.
  */
@@ -78,7 +79,7 @@ export class Timeline {
   }
 
   _build(onAgent) {
-    this._names = new LaneNames(onAgent);
+    this._names = new LaneNames(matchMedia(PHONE).matches ? null : onAgent); // the rows are too low for a finger
     this._parts = timelineParts(this._names.element, {
       fold: () => this.fold(!this._parts.body.hidden), zoomOut: () => this._zoomBy(STEP),
       zoomIn: () => this._zoomBy(1 / STEP), all: () => this._look(null),
