@@ -10,7 +10,8 @@ import * as events from "./render/events.js";
 
 /**
  * What is looked at, beyond the address. `chosen`: by the reader or the address, not by default; `range`: [from, to] in
- * ms selected on the timeline; `file`: the path that the Changes view shows open; `opened`: rows opened or closed by hand.
+ * ms selected on the timeline; `file`: the path that the Changes view shows open; `opened`: rows that were opened or
+ * closed by hand.
  */
 export const ui = { chosen: false, range: null, file: null, opened: new Map() };
 

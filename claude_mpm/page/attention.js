@@ -2,7 +2,7 @@
 
 import { clean, line, list, str } from "./plain.js";
 import { store, view, prefs, needy, waitingFor, waitingText, labelOf, mood } from "./store.js";
-import { brief } from "./reduce.js";
+import { brief } from "./phrases.js";
 
 const ICONS = new Map([
   ["calm", "%237f8cc9"],
@@ -12,7 +12,7 @@ const ICONS = new Map([
 const alerts = new Map(); // key of a request → its notification, or null when the reader was looking
 let icon = "";
 
-/** Say who needs the reader. Called whenever data changed. `choose(id)` selects a session when a notification is clicked. */
+/** Say who needs the reader, whenever data changed. `choose(id)` is called when a notification is clicked. */
 export function attend(choose) {
   const waiting = needy(),
     selected = store.sessions.get(view.session);

@@ -4,10 +4,11 @@
 //   retry()                  try again now
 // The one kind there is so far is a WebSocket to a running claude-mpm.
 
-import { dict, line, list, num, str, span } from "./plain.js";
+import { dict, list, num, str, span } from "./plain.js";
 import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "./store.js";
 import { clone, apply, empty } from "./reduce.js";
 import { takePicture } from "./picture.js";
+import { refusalOf, tokenOf } from "./refusal.js";
 
 /** What a source's state may be. */
 export const STATES = ["connecting", "catching up", "live", "slow", "lost", "refused", "over"];
@@ -27,23 +28,6 @@ const OPENING = 8000; // ms for a server to accept and greet
 const BACKOFF = [500, 1000, 2000, 4000, 8000, 15000]; // ms between tries
 const BEAT = 3000; // ms between pings
 const ASLEEP = 15000; // ms without a beat: the machine slept
-
-const tokenOf = (port) => {
-  try {
-    return sessionStorage.getItem("token:" + port) || sessionStorage.getItem("token");
-  } catch {
-    return null;
-  }
-};
-
-/** Remember a token for this tab only; `port` null: for all sessions. */
-export function setToken(port, token) {
-  try {
-    sessionStorage.setItem(port === null ? "token" : "token:" + port, token);
-  } catch {
-    // storage is switched off: the token holds for this address only
-  }
-}
 
 class Link {
   constructor(port, home) {
@@ -270,47 +254,6 @@ export function connect(port, home) {
   store.links.set(port, link);
   link.open();
   return link;
-}
-
-/** A script is not told why a WebSocket was refused; plain HTTP on the same port is. Null: nothing answered. */
-async function refusalOf(link) {
-  const token = tokenOf(link.port);
-  if (!link.home) {
-    try {
-      await fetch("http://" + link.host + "/healthz", { mode: "no-cors", signal: AbortSignal.timeout(4000) });
-    } catch {
-      return null;
-    }
-    return {
-      why: "This session's server answers, but does not admit this page.",
-      hint: "Open its own page at http://" + link.host + "/, with its token if it has one.",
-    };
-  }
-  let answer, text;
-  try {
-    answer = await fetch("/status", {
-      cache: "no-store",
-      headers: token ? { Authorization: "Bearer " + token } : {},
-      signal: AbortSignal.timeout(4000),
-    });
-    text = line(await answer.text(), 300);
-  } catch {
-    return null;
-  }
-  if (answer.ok || answer.status >= 500) return null;
-  if (answer.status === 404)
-    return {
-      why: "The program on this port is not claude-mpm.",
-      hint: "Open the address that claude-mpm prints when it starts.",
-    };
-  return {
-    why: "The server refused this page" + (text ? ": " + text : " (status " + answer.status + ")") + ".",
-    hint: /token/i.test(text)
-      ? "Enter the token that claude-mpm was started with (--websocket-token), or open the link it printed."
-      : "Open the page as http://localhost:" +
-        link.port +
-        "/, or start claude-mpm with --websocket-allow-host or --websocket-allow-origin.",
-  };
 }
 
 /** Follow what get_instances says: connect to new instances, let go of those that are gone. */

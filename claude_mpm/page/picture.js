@@ -6,8 +6,8 @@ import { redraw } from "./store.js";
 const MAX_ROWS = 1000;
 
 /**
- * Take a `claude.screen` picture into `session.screen`. A picture older than the one held is ignored; one that builds on a
- * picture this page never had makes it ask for a whole one.
+ * Take a `claude.screen` picture into `session.screen`. A picture older than the one held is ignored; one that builds
+ * on a picture this page never had makes it ask for a whole one.
  */
 export function takePicture(session, data, askWhole) {
   const old = session.screen,

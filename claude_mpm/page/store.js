@@ -3,6 +3,7 @@
 import { dict, list, num, base, str } from "./plain.js";
 import { EventLog } from "./time.js";
 import * as reducer from "./reduce.js";
+import { failedEnd } from "./phrases.js";
 
 const CHARS = 24e6; // JSON characters of one session's events; a server keeps 16 MiB, so a whole session usually fits
 const NOISE = 2000; // claude.output and system.status events kept beside them, so that they push nothing else out
@@ -155,7 +156,7 @@ export const stateOf = (session) => (session.cursor && !session.cursor.live ? se
 export function mood(session) {
   const now = session.shown,
     ended = now.ended;
-  if (ended) return reducer.failedEnd(ended) ? ["failed", "✕", "failed"] : ["ended", "■", "ended"];
+  if (ended) return failedEnd(ended) ? ["failed", "✕", "failed"] : ["ended", "■", "ended"];
   if (session.over === "ended") return ["ended", "■", "ended"];
   if (session.over) return ["gone", "✕", "connection lost"];
   const link = session.link;
@@ -197,22 +198,32 @@ export const ordered = () =>
 export const nameOf = (session) => tag(session.shown.info, session.port, session.id).name;
 
 /** What a session, or an instance that is not connected yet, is told apart by. */
-const tag = (info, port, id) => ({ name: str(info.name) || base(info.working_dir) || "port " + port, branch: str(info.git_branch), port, id });
+const tag = (info, port, id) => ({
+  name: str(info.name) || base(info.working_dir) || "port " + port,
+  branch: str(info.git_branch),
+  port,
+  id,
+});
 
-/** The sessions that a session could be taken for: the others of its name, ended ones only for one that ended itself. */
+/** The sessions that a session could be taken for: others of its name, ended ones only if it ended itself. */
 function twinsOf(session) {
   const others = [...store.sessions.values()].filter((other) => other !== session && (!other.over || session.over));
   const tags = others.map((other) => tag(other.shown.info, other.port, other.id));
-  for (const link of store.links.values()) if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));
+  for (const link of store.links.values())
+    if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));
   return tags.filter((other) => other.name === nameOf(session));
 }
 
 /** The name, with what tells it apart from other sessions of that name: the branch, else the port. */
 export function labelOf(session) {
-  const name = nameOf(session), branch = str(session.shown.info.git_branch), twins = twinsOf(session);
+  const name = nameOf(session),
+    branch = str(session.shown.info.git_branch),
+    twins = twinsOf(session);
   if (!twins.length) return name;
   if (branch && twins.every((other) => other.branch !== branch)) return name + " ⎇ " + branch;
-  return twins.every((other) => other.port !== session.port) ? name + " :" + session.port : name + " " + session.id.slice(0, 4);
+  return twins.every((other) => other.port !== session.port)
+    ? name + " :" + session.port
+    : name + " " + session.id.slice(0, 4);
 }
 
 /** How many agents run in a state. */

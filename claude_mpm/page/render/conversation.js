@@ -1,11 +1,11 @@
 // The conversation: the main thread, one agent's, or all. A window of rows in the document; the rest a button away.
 
-import { el, text, shape, arrange } from "./dom.js";
-import { clock, count, plural, span } from "../plain.js";
+import { el, text, arrange } from "./dom.js";
+import { count, plural, span } from "../plain.js";
 import { view, isLive } from "../store.js";
 import { agentHue } from "../lanes.js";
 import { foldCalls, renderRow, tickRunning } from "./tool.js";
-import { renderMarkdown } from "./markdown.js";
+import { renderMessage, renderNotice } from "./messages.js";
 
 const $ = (id) => document.getElementById(id);
 const PAGE = 160; // rows in the document while the newest are followed, and added by "Show earlier"
@@ -197,59 +197,10 @@ function drawn(row, state, ctx, names) {
   return node;
 }
 
-const NOTICE_MARKS = new Map([
-  ["gap", "⋯"],
-  ["error", "✕"],
-  ["warning", "!"],
-]);
-
 function draw(row, state, ctx, names) {
-  if (row.kind === "message") return message(row, names);
+  if (row.kind === "message") return renderMessage(row, names);
   if (row.kind !== "notice") return renderRow(row, state, ctx) || el("div");
-  return el(
-    "div",
-    { class: "mark " + row.severity },
-    shape(NOTICE_MARKS.get(row.severity) || "·"),
-    el("time", { class: "num", text: clock(row.at) }),
-    el("span", { class: "data", text: row.text }),
-  );
-}
-
-const SPEAKERS = new Map([
-  ["user", "You"],
-  ["assistant", "Claude"],
-  ["system", "System"],
-]);
-
-function message(row, names) {
-  const agent = names.get(row.agentId),
-    own = row.agentId ? (agent ? agent.agent : "agent " + row.agentId.slice(0, 8)) : "";
-  const who = own ? (row.role === "user" ? "Task for " + own : own) : SPEAKERS.get(row.role) || row.role;
-  const long = row.text.length > 2400 || row.text.split("\n").length > 30;
-  const body = el("div", { class: "text data" }, renderMarkdown(row.text));
-  const node = el(
-    "article",
-    { class: "msg " + (row.role === "user" ? "user" : "other") + (long ? " long" : "") },
-    el(
-      "header",
-      {},
-      el("b", { class: "data", text: who }),
-      el("time", { class: "num", text: clock(row.at) }),
-      row.model ? el("span", { class: "model data", text: row.model }) : null,
-      row.truncated ? el("span", { text: "cut here" }) : null,
-    ),
-    body,
-  );
-  if (long)
-    node.append(
-      el("button", {
-        class: "more",
-        type: "button",
-        text: "Show all / less",
-        on: { click: () => node.classList.toggle("open") },
-      }),
-    );
-  return node;
+  return renderNotice(row);
 }
 
 let threadsDrawn = "";

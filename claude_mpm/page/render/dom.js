@@ -54,8 +54,8 @@ const ATTRIBUTES = new Set([
  *
  * @param {string} tag fixed by the caller, never data
  * @param {{class?: string, text?: string, title?: string, data?: Object<string, string>,
- *   on?: Object<string, function(Event): void>}} [props] and any of ATTRIBUTES; null, undefined and false leave one out,
- *   true sets it empty
+ *   on?: Object<string, function(Event): void>}} [props] and any of ATTRIBUTES; null, undefined and false leave it
+ *   out, true sets it empty
  * @param {...(Node|string|number|null|undefined|false)} children strings become text nodes, with controls made visible
  * @returns {HTMLElement}
  */

@@ -1,14 +1,14 @@
 // Every event as it came, in a list with as many rows in the document as fit.
 
 import { el, text, attr, prop } from "./dom.js";
-import { clock, count, dict, line, list, num, plainJson, plural, span, str } from "../plain.js";
-import { view, nameOf, NOISY } from "../store.js";
-import { brief, endText, gapText } from "../reduce.js";
+import { clock, count, dict, line, plainJson, plural } from "../plain.js";
+import { view, nameOf } from "../store.js";
+import { off, renderTypes, toggleType } from "./event_types.js";
+import { coloured } from "./json.js";
+import { summary } from "../summaries.js";
 
 const ROW = 24; // px, as --row in style.css
-const QUIET = ["claude.usage", "claude.output", "system.status", "agent.status"]; // off at first
 const host = document.getElementById("panel-events");
-const off = new Set(QUIET);
 const at = { key: "", records: [], shown: null, paused: null, pausedAt: 0, event: null, follow: true };
 const pool = [];
 
@@ -19,12 +19,7 @@ const els = {};
 export function wireEvents(draw) {
   els.draw = draw;
   els.kinds = el("div", { id: "kinds", class: "menu", hidden: true, role: "group", "aria-label": "Event types" });
-  els.menu = button(
-    "kinds-button",
-    "Types",
-    openKinds,
-    { "aria-expanded": "false", "aria-controls": "kinds" },
-  );
+  els.menu = button("kinds-button", "Types", openKinds, { "aria-expanded": "false", "aria-controls": "kinds" });
   els.sum = el("span", { id: "event-sum", class: "info num" });
   els.pause = button("pause", "Pause", () => pause(!at.paused), { "aria-pressed": "false" });
   els.export = button("export", "Export JSONL", exportShown);
@@ -106,7 +101,7 @@ export function renderEvents(session, range) {
   at.session = session;
   const shown = (at.shown = records(session, range)),
     all = session.log.length - session.log.first + session.noise.length;
-  renderKinds(session);
+  renderTypes(els.kinds, els.menu, session, toggle);
   text(els.sum, shown.length === all ? plural(all, "event") : count(shown.length) + " of " + plural(all, "event"));
   attr(els.pause, "aria-pressed", Boolean(at.paused));
   const missed = at.paused ? session.total - at.pausedAt : 0;
@@ -130,41 +125,8 @@ export function renderEvents(session, range) {
   return shown.length;
 }
 
-function renderKinds(session) {
-  const kinds = [...new Set([...session.types.keys(), ...QUIET])].sort(),
-    families = Map.groupBy(kinds, (kind) => kind.split(".")[0]);
-  const key = kinds.map((kind) => kind + off.has(kind) + session.types.get(kind)).join();
-  text(els.menu, "Types (" + kinds.filter((kind) => !off.has(kind)).length + " of " + kinds.length + ") ▾");
-  if (els.kinds.hidden || at.kinds === key) return;
-  at.kinds = key;
-  const focused = document.activeElement && document.activeElement.dataset.kind;
-  const row = (kind) =>
-    el(
-      "button",
-      {
-        type: "button",
-        "aria-pressed": String(!off.has(kind)),
-        data: { kind },
-        title: "Click: show or hide. Alt-click: only this one.",
-        on: { click: (event) => toggle(kind, event.altKey || event.shiftKey) },
-      },
-      el("span", { class: "check", text: off.has(kind) ? "☐" : "☑" }),
-      el("span", { class: "grow", text: kind }),
-      el("span", { class: "num", text: session.types.get(kind) ? count(session.types.get(kind)) : "" }),
-    );
-  els.kinds.replaceChildren(
-    ...[...families].map(([family, members]) =>
-      el("div", { class: "family" }, el("h3", { text: family }), members.map(row)),
-    ),
-  );
-  if (focused) [...els.kinds.querySelectorAll("button")].find((item) => item.dataset.kind === focused)?.focus();
-}
-
-function toggle(kind, only) {
-  if (only) {
-    for (const other of new Set([...at.session.types.keys(), ...QUIET])) off.add(other);
-    off.delete(kind);
-  } else if (!off.delete(kind)) off.add(kind);
+function toggle(type, only) {
+  toggleType(at.session, type, only);
   if (at.paused) pause(false);
   els.draw();
 }
@@ -223,59 +185,6 @@ function fillRow(row, event) {
   text(what, line(summary(event.type, data)));
 }
 
-const SUMMARIES = new Map([
-  ["claude.output", (d) => str(d.content)],
-  ["claude.message", (d) => (d.agent_id ? "[" + line(d.agent_id, 12) + "] " : "") + str(d.role) + ": " + line(d.text)],
-  [
-    "claude.status",
-    (d) =>
-      [d.status, d.activity, d.waiting_for && "for " + str(dict(d.waiting_for).kind || d.waiting_for), d.message]
-        .filter(Boolean)
-        .map((v) => line(v))
-        .join(" · "),
-  ],
-  ["tool.start", (d) => str(d.tool) + "  " + brief(d.input)],
-  [
-    "tool.end",
-    (d) =>
-      str(d.tool) +
-      (d.ok === false ? "  failed  " : "  ") +
-      (span(num(d.duration_ms)) ? span(num(d.duration_ms)) + "  " : "") +
-      line(d.summary),
-  ],
-  ["agent.delegation", (d) => str(d.agent) + " " + str(d.status) + ": " + line(d.task)],
-  ["agent.status", (d) => plural(list(d.active_agents).length, "agent") + " active"],
-  [
-    "todo.update",
-    (d) => {
-      const current = list(d.todos)
-          .filter((t) => dict(t).status === "in_progress")
-          .map((t) => str(t.content))
-          .join(", "),
-        stats = dict(d.stats);
-      return str(stats.completed) + " of " + str(stats.total) + " done" + (current ? ": " + current : "");
-    },
-  ],
-  [
-    "claude.usage",
-    (d) =>
-      [
-        str(d.model),
-        num(d.context_percent) !== null && Math.round(d.context_percent) + " % context",
-        num(d.cost_usd) !== null && "$" + d.cost_usd.toFixed(2),
-      ]
-        .filter(Boolean)
-        .join(" · "),
-  ],
-  ["session.start", (d) => str(d.reason) + " " + str(d.session_id)],
-  ["session.end", (d) => endText(d)],
-  ["system.error", (d) => str(d.error)],
-  ["system.gap", (d) => gapText(d)],
-  ["system.status", (d) => str(d.claude_status) + " · " + plural(num(d.connected_clients) || 0, "client")],
-]);
-/** One line that says what an event says. */
-export const summary = (type, data) => (SUMMARIES.get(type) || ((d) => JSON.stringify(d)))(data);
-
 function onScroll() {
   const follow = els.list.scrollHeight - els.list.scrollTop - els.list.clientHeight < ROW;
   if (follow !== at.follow) {
@@ -331,21 +240,6 @@ export function closeEvent() {
   showEvent(null);
   els.list.focus();
   return true;
-}
-
-function coloured(pretty) {
-  const out = [],
-    token = /("(?:[^"\\]|\\.)*")(\s*:)?|-?\b\d[\d.eE+-]*\b|\b(?:true|false|null)\b/g;
-  let from = 0,
-    match;
-  while (out.length < 3000 && (match = token.exec(pretty))) {
-    out.push(
-      el("span", { text: pretty.slice(from, match.index) }),
-      el("span", { class: match[2] ? "k" : match[1] ? "s" : "n", text: match[0] }),
-    );
-    from = token.lastIndex;
-  }
-  return [...out, el("span", { text: pretty.slice(from) })];
 }
 
 /** Pause or resume the list. */

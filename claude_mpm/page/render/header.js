@@ -16,7 +16,7 @@ import {
   tokensOf,
   ordered,
 } from "../store.js";
-import { endText } from "../reduce.js";
+import { endText } from "../phrases.js";
 
 const $ = (id) => document.getElementById(id);
 const LINK = new Map([

@@ -3,7 +3,7 @@
 import { el, shape } from "./dom.js";
 import { dollars, running, span, str, ago } from "../plain.js";
 import { ordered, mood, needy, waitingFor, waitingText, nameOf, until, agentsRunning } from "../store.js";
-import { brief, endText } from "../reduce.js";
+import { brief, endText } from "../phrases.js";
 
 const host = document.getElementById("overview");
 let drawn = "";

@@ -16,7 +16,7 @@ import {
   tokensOf,
   forget,
 } from "../store.js";
-import { brief, endText } from "../reduce.js";
+import { brief, endText } from "../phrases.js";
 
 const cards = new Map();
 const host = document.getElementById("cards");

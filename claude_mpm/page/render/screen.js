@@ -102,7 +102,7 @@ function cell(char) {
   return span;
 }
 
-/** Draw the newest picture of a session's terminal, or say why there is none. `past`: an earlier moment is looked at. */
+/** Draw the newest picture of a terminal, or say why there is none. `past`: an earlier moment is looked at. */
 export function renderScreen(session, past) {
   const screen = session.screen;
   term.hidden = head.hidden = !screen;
@@ -144,7 +144,7 @@ function drawRows(screen) {
 
 function sayNone(session) {
   const install =
-    "The screen needs one more package on the machine that runs Claude: pip install 'claude-mpm[screen]', then start a new session.";
+    "The screen needs another package where Claude runs: pip install 'claude-mpm[screen]'. Then start a new session.";
   const attached = "The screen is only seen when Claude is started with claude-mpm --launch-method subprocess.";
   const words = !session.noScreen
     ? session.over

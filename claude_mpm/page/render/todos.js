@@ -1,6 +1,6 @@
 // The todo list and every change of it.
 
-import { el, text, prop, shape } from "./dom.js";
+import { el, prop, shape } from "./dom.js";
 import { clock } from "../plain.js";
 
 const host = document.getElementById("panel-todos");
@@ -83,6 +83,6 @@ const none = () =>
     { class: "empty" },
     el("b", { text: "No todo list" }),
     el("span", {
-      text: "When Claude plans its work as todos or tasks, the list and every change of it appear here. Small jobs often have none.",
+      text: "When Claude plans its work as todos or tasks, the list and its changes appear here. Small jobs have none.",
     }),
   );
