@@ -13,7 +13,6 @@ export const HUES = 6;
 const MAIN = 0;
 const DEEPEST = 6; // levels of nesting that are indented
 const NEAR = 3; // px around the pointer that count as under it
-const HINTS = ["command", "file_path", "notebook_path", "pattern", "query", "url", "skill", "subject", "description"];
 
 /** The colour of a type of agent, 0 to HUES − 1, the same on every page: FNV-1a, with its bits mixed once more. */
 export function agentHue(type) {
@@ -156,10 +155,4 @@ export function neighbourTime(state, at, direction) {
     if (ahead > 0 && (best === null || ahead < (best - at) * direction)) best = row.at;
   }
   return best;
-}
-
-/** A call on one line: its tool and the most telling part of its input. */
-export function callHint(call) {
-  const key = HINTS.find((each) => typeof call.input?.[each] === "string");
-  return key ? `${call.tool}  ${call.input[key].slice(0, 400).trim().replace(/\s+/g, " ").slice(0, 90)}` : call.tool;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  HUES, agentHue, agentLanes, boundsOf, callHint, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn,
+  HUES, agentHue, agentLanes, boundsOf, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn,
   rowFinder, rowsToScroll, under,
 } from "../../claude_mpm/page/lanes.js";
 import { START, agent, call, state } from "./session.mjs";
@@ -120,10 +120,4 @@ test("prompts and neighbours are found by time", () => {
   assert.equal(neighbourTime(session, START + 100, 1), START + 250);
   assert.equal(neighbourTime(session, START + 300, -1), START + 250);
   assert.equal(neighbourTime(session, START + 400, 1), null);
-});
-
-test("a call is named by what says most", () => {
-  assert.equal(callHint({ tool: "Bash", input: { command: "npm\n  test" } }), "Bash  npm test");
-  assert.equal(callHint({ tool: "Odd", input: null }), "Odd");
-  assert.equal(callHint({ tool: "Bash", input: { command: 7 } }), "Bash");
 });
