@@ -63,6 +63,27 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
             signal="SIGINT",
         ),
     ],
+    ev.CLAUDE_QUESTION: [
+        lambda: ev.claude_question("q-1", "withdrawn", origin=Origin("monitor")),
+        lambda: ev.claude_question(
+            "q-1",
+            "asked",
+            origin=Origin("monitor", 1e9, SESSION),
+            question={
+                "kind": "permission",
+                "tool": "Bash",
+                "input": {"command": "ls"},
+                "decisions": ["allow", "allow_session", "deny"],
+                "grants": ["Bash(ls)"],
+                "agent_id": "a1",
+                "expires_at": STAMP,
+            },
+            tool_use_id="toolu_1",
+            decision="allow",
+            client="client-1",
+            reason="answered in the terminal",
+        ),
+    ],
     ev.CLAUDE_OUTPUT: [
         lambda: ev.claude_output("", 0),
         lambda: ev.claude_output("\x1b[1mé\ud800", 10, stream="stderr", source="process"),
@@ -172,11 +193,26 @@ EVENTS: dict[str, list[Callable[[], Event]]] = {
         lambda: ev.system_control("resize", "client-1", {"cols": 80, "rows": 24}),
     ],
 }
+SESSION_ROW = {
+    "session_id": SESSION,
+    "title": "Fix the parser",
+    "working_dir": "/w",
+    "git_branch": None,
+    "started_at": STAMP,
+    "ended_at": None,
+    "claude_version": "2.1.330",
+    "bytes": 5,
+    "recorded": False,
+    "instance_id": INSTANCE,
+    "match": {"role": "tool", "line": "Bash: make"},
+}
 REPLIES: list[dict[str, Any]] = [
     {"type": "subscribed", "data": {"channels": ["*", "agent.*"], "seq": 0}},
     {"type": "unsubscribed", "data": {"channels": []}, "request_id": "r1"},
     {"type": "history", "data": {"events": [], "oldest_seq": None, "more": False}, "request_id": 5},
     {"type": "instances", "data": {"instances": [INFO]}},
+    {"type": "sessions", "data": {"sessions": [SESSION_ROW], "more": False, "next": None}},
+    {"type": "session", "data": {"session_id": SESSION, "events": [], "more": True}},
     {"type": "pong", "data": {}, "request_id": 0.5},
     {"type": "done", "data": {"command": "stop"}},
     {"type": "error", "data": {"code": "invalid_json", "message": "not JSON", "command": None}},
@@ -197,11 +233,21 @@ COMMANDS: list[dict[str, Any]] = [
     {"command": "get_history", "params": {"event_types": ["*"], "limit": 5, "since": 1, "before": 9}},
     {"command": "get_instances"},
     {"command": "get_screen"},
+    {"command": "get_sessions"},
+    {
+        "command": "get_sessions",
+        "params": {"text": "x", "project": "/w", "since": STAMP, "before": SESSION, "limit": 5},
+    },
+    {"command": "get_session", "session_id": SESSION},
+    {"command": "get_session", "params": {"session_id": SESSION, "since": 0, "limit": 5}},
     {"command": "ping"},
     {"command": "send_input", "params": {"text": "hi\r"}},
     {"command": "interrupt"},
     {"command": "stop"},
     {"command": "resize", "cols": 80, "rows": 24},
+    {"command": "answer", "request": "q-1", "decision": "deny", "message": "no"},
+    {"command": "answer", "params": {"request": "q-1", "decision": "allow", "answers": {"Which?": ["S", "M"]}}},
+    {"command": "send_prompt", "params": {"text": "hello"}},
 ]
 
 

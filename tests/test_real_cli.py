@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import real_cli_answer_cases
 import real_cli_beside_cases
 import real_cli_cases
 from real_cli import OLD, environment_for_cases, in_namespace, install, runs_with, versions
@@ -17,7 +18,7 @@ from watching import SLOW
 
 CASES = [
     pytest.param(module.__name__, name, version, id=f"{name}-{version}")
-    for module in (real_cli_cases, real_cli_beside_cases)
+    for module in (real_cli_cases, real_cli_beside_cases, real_cli_answer_cases)
     for name, case in vars(module).items()
     if name.startswith("test_")
     for version in (*versions(), OLD)

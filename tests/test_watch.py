@@ -68,6 +68,13 @@ EVENTS: list[tuple[Event, str]] = [
     (ev.system_error("disk full", "recorder", severity="warning", hint="free some"), "warning in recorder:  disk full  free some"),
     (ev.system_gap(3, 9, {"claude.output": 5}, "slow_client"), "#3 to #9 are gone  5 claude.output  slow_client"),
     (ev.system_control("stop", "client-2"), "stop  by client-2"),
+    (
+        ev.claude_question(
+            "q-1", "withdrawn", origin=Origin("monitor"), question={"tool": "Bash", "input": {"command": "ls"}},
+            decision="deny", client="client-2", reason="it was answered in the terminal",
+        ),
+        "withdrawn  q-1  Bash ls  deny  by client-2  it was answered in the terminal",
+    ),
 ]  # fmt: skip
 STATUS = {
     "claude_status": "running",

@@ -20,12 +20,15 @@ SLOW = 6 * TIMEOUT  # seconds; a whole scripted session of a real claude takes 5
 class Watcher:
     """A WebSocket client that keeps every frame; each is checked against docs/asyncapi.yaml as it comes."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, token: str | None = None) -> None:
         self._frames: list[Json] = []
         self._grown = threading.Condition()
         self._failure: AssertionError | None = None
         self.ended = False
-        self._connecting = connect(f"ws://localhost:{port}/", max_size=None, open_timeout=TIMEOUT)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._connecting = connect(
+            f"ws://localhost:{port}/", additional_headers=headers, max_size=None, open_timeout=TIMEOUT
+        )
         self._thread = threading.Thread(target=self._read, name="watcher")
 
     def __enter__(self) -> Watcher:

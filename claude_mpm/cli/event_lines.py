@@ -90,6 +90,12 @@ def _status(data: Data) -> str:
     return _join(data["status"], data.get("activity"), what, data.get("message"), pid, code, data.get("signal"))
 
 
+def _question(data: Data) -> str:
+    what = f"{data['tool']} {_short(data.get('input'))}" if "tool" in data else None
+    client = f"by {data['client']}" if "client" in data else None
+    return _join(data["state"], data["request_id"], what, data.get("decision"), client, data.get("reason"))
+
+
 def _output(data: Data) -> str:
     content = data["content"]
     text = plain(content)
@@ -202,6 +208,7 @@ _SUMMARIES: dict[str, Callable[[Data], str]] = {
     ev.SESSION_START: _start,
     ev.SESSION_END: _end,
     ev.CLAUDE_STATUS: _status,
+    ev.CLAUDE_QUESTION: _question,
     ev.CLAUDE_OUTPUT: _output,
     ev.CLAUDE_MESSAGE: _message,
     ev.TOOL_START: _tool_start,

@@ -21,6 +21,8 @@ from claude_mpm.launch.command import Command
 if TYPE_CHECKING:
     import socket
 
+NO_HOOKS = "Claude runs without our hooks"
+
 
 def run(args: Sequence[str]) -> int:
     """Start Claude as `args` say and return the exit code. Does not return when this process becomes Claude.
@@ -64,7 +66,8 @@ def _watched(
     from claude_mpm.launch.terminal import get_winsize, rows_and_cols
     from claude_mpm.system.signals import Signals
 
-    command, spool, trouble = _with_hooks(config, command, undo)
+    unanswerable = _unanswerable(config, command)
+    command, spool, trouble = _with_hooks(config, command, unanswerable is None, undo)
     is_child = config.launch_method == "subprocess"
     size = rows_and_cols(get_winsize(1)) if is_child and on_terminal(command) else None
     front_pid = os.getpid()
@@ -84,6 +87,7 @@ def _watched(
             terminal_size=size,
             spool=spool,
             temporary=(*temporary, *(() if spool is None else (spool,))),
+            unanswerable=unanswerable if spool else unanswerable or trouble or NO_HOOKS,
             troubles=() if trouble is None else (("hooks", trouble),),
         )
         if data_fd is None:
@@ -102,7 +106,18 @@ def _watched(
     return run_child(command, config.limits, channel, signals, say).shell_code
 
 
-def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Command, Path | None, str | None]:
+def _unanswerable(config: Config, command: Command) -> str | None:
+    """Why clients cannot answer Claude's dialogs; None: they can, if Claude gets our hooks."""
+    if not config.control:
+        return "claude-mpm was started without --websocket-control"
+    from claude_mpm.launch.hook_settings import unanswerable
+
+    return unanswerable(command.version, command.print_mode)
+
+
+def _with_hooks(
+    config: Config, command: Command, answers: bool, undo: ExitStack
+) -> tuple[Command, Path | None, str | None]:
     """Add our hooks to the command.
 
     Returns:
@@ -119,7 +134,7 @@ def _with_hooks(config: Config, command: Command, undo: ExitStack) -> tuple[Comm
     try:
         spool = make_spool(config.state_dir)
         undo.callback(shutil.rmtree, spool, ignore_errors=True)
-        hooks = hook_settings(spool, command.version)
+        hooks = hook_settings(spool, command.version, answers=answers)
         return claude.with_settings(command, hooks, spool / "settings.json"), spool, None
     except (OSError, ValueError) as error:
         return command, None, f"Claude runs without our hooks: {error}"

@@ -16,8 +16,11 @@ EPILOG = """\
 commands:
   instances            list what is running on this machine (--json)
   watch [PORT]         print events as they come
+  answer [PORT]        list what Claude asks, or answer it (needs --websocket-control)
   attach PID           watch a claude that is already running
   monitor [PORT]       open the monitor page of a running instance
+  sessions [TEXT]      list the sessions Claude has kept, newest first; TEXT searches them
+  replay SESSION       serve one of them as if it were running, until Ctrl-C
   doctor               say what can be seen of the installed claude, and how to see more
   help [COMMAND]       show this text, or that of a command
 
@@ -51,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
     group.add_argument("--websocket", action="store_true", help="serve the WebSocket API and the monitor page")
     add_server_args(group)
     group.add_argument(
-        "--websocket-control", action="store_true", help="let clients with the token type, interrupt and stop"
+        "--websocket-control",
+        action="store_true",
+        help="let clients with the token answer Claude, type, interrupt and stop",
     )
     own.add_argument("--version", action="version", version=f"claude-mpm {__version__}")
     return own

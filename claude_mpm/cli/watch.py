@@ -20,7 +20,8 @@ from claude_mpm.feed.patterns import is_pattern
 INTERRUPTED, READER_GONE = 130, 141  # exit codes: 128 + SIGINT, 128 + SIGPIPE
 # Everything but claude.output, which is most of the traffic and, on a terminal, mostly the spinner being redrawn.
 DEFAULT_CHANNELS = (
-    "session.*", "claude.status", "claude.message", "claude.usage", "tool.*", "agent.*", "todo.*", "system.*",
+    "session.*", "claude.status", "claude.question", "claude.message", "claude.usage", "tool.*", "agent.*", "todo.*",
+    "system.*",
 )  # fmt: skip
 
 EPILOG = """\

@@ -19,6 +19,9 @@ from claude_mpm.feed.cutting import cut, cut_value, fitting
 Source = Literal[
     "process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"
 ]
+QuestionState = Literal["asked", "delivered", "applied", "withdrawn"]
+QUESTION_OVER: frozenset[QuestionState] = frozenset({"applied", "withdrawn"})
+Decision = Literal["allow", "allow_session", "deny"]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 
 MAX_TASK = 1_000  # characters of a delegation's task, which Claude is asked to say in 3 to 5 words
@@ -26,6 +29,7 @@ MAX_TASK = 1_000  # characters of a delegation's task, which Claude is asked to 
 SESSION_START = "session.start"
 SESSION_END = "session.end"
 CLAUDE_STATUS = "claude.status"
+CLAUDE_QUESTION = "claude.question"
 CLAUDE_OUTPUT = "claude.output"
 CLAUDE_MESSAGE = "claude.message"
 TOOL_START = "tool.start"
@@ -41,8 +45,8 @@ SYSTEM_GAP = "system.gap"
 SYSTEM_CONTROL = "system.control"
 
 EVENT_TYPES = (
-    SESSION_START, SESSION_END, CLAUDE_STATUS, CLAUDE_OUTPUT, CLAUDE_MESSAGE, TOOL_START, TOOL_END, AGENT_DELEGATION,
-    AGENT_STATUS, TODO_UPDATE, CLAUDE_USAGE, CLAUDE_SCREEN, SYSTEM_STATUS, SYSTEM_ERROR, SYSTEM_GAP, SYSTEM_CONTROL,
+    SESSION_START, SESSION_END, CLAUDE_STATUS, CLAUDE_QUESTION, CLAUDE_OUTPUT, CLAUDE_MESSAGE, TOOL_START, TOOL_END,
+    AGENT_DELEGATION, AGENT_STATUS, TODO_UPDATE, CLAUDE_USAGE, CLAUDE_SCREEN, SYSTEM_STATUS, SYSTEM_ERROR, SYSTEM_GAP, SYSTEM_CONTROL,
 )  # fmt: skip
 
 
@@ -178,13 +182,42 @@ def claude_status(
         message: one sentence about the process.
         activity: what Claude is doing while the process runs.
         waiting_for: {`kind`: `permission`, `question` or `input`, `tool`?, `input`?, `message`?}; with `tool` and
-            `input`, the call that waits for the user's answer.
+            `input`, the call that waits for the user's answer. With `answerable`, whether a client may give that
+            answer: if true, the other fields of claude_question() are there too; if false, `reason` says why not.
         exit_code, signal: how the process ended.
     """
     data = {"status": status} | _known(
         pid=pid, message=message, activity=activity, waiting_for=waiting_for, exit_code=exit_code, signal=signal
     )
     return _event(CLAUDE_STATUS, data, origin)
+
+
+def claude_question(
+    request_id: str,
+    state: QuestionState,
+    *,
+    origin: Origin,
+    question: Data | None = None,
+    tool_use_id: str | None = None,
+    decision: Decision | None = None,
+    client: str | None = None,
+    reason: str | None = None,
+) -> Event:
+    """A question of Claude's that clients may answer was asked, or something became of it.
+
+    Args:
+        state: `asked`, `delivered` (Claude has the answer), `applied` (Claude's own record shows that it acted on it)
+            or `withdrawn` (the answer of no client counts any more). The last two end the question.
+        question: with `asked`, {`kind`, `tool`, `input`, `decisions`, `grants`?, `agent_id`?, `expires_at`?}. The
+            caller bounds the size of `input`, which is never cut: a client must see all of what it allows.
+        tool_use_id: the tool call that waits, once known.
+        decision, client: the answer and who gave it, once there is one.
+        reason: why the question was withdrawn; one sentence.
+    """
+    data = {"request_id": request_id, "state": state, **(question or {})} | _known(
+        tool_use_id=tool_use_id, decision=decision, client=client, reason=reason
+    )
+    return _event(CLAUDE_QUESTION, data, origin)
 
 
 def claude_output(

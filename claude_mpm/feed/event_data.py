@@ -34,11 +34,22 @@ class _WaitingFor(TypedDict):
 
 
 class WaitingFor(_WaitingFor, total=False):
-    """What Claude waits for; with `tool` and `input`, the call that it asks about."""
+    """What Claude waits for; with `tool` and `input`, the call that it asks about.
+
+    With `answerable` true, `request_id` names the question for the `answer` command and the remaining fields are those
+    of ClaudeQuestion; with false, `reason` says why it can only be answered in the terminal.
+    """
 
     tool: str
     input: Any
     message: str
+    answerable: bool
+    reason: str
+    request_id: str
+    decisions: list[ev.Decision]
+    grants: list[str]
+    agent_id: str
+    expires_at: str
 
 
 class _InstanceInfo(TypedDict):
@@ -59,6 +70,7 @@ class InstanceInfo(_InstanceInfo, total=False):
     started_at: str
     claude_mpm_version: str
     claude_version: str | None
+    kind: Literal["replay", "overview"]
     capabilities: list[str]
 
 
@@ -126,7 +138,7 @@ class SessionStart(TypedDict):
     websocket_port: int
     instance_info: InstanceInfo
     start_time: str
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     reason: Literal["startup", "clear", "resume", "compact", "attach"]
 
 
@@ -154,6 +166,31 @@ class ClaudeStatus(_ClaudeStatus, total=False):
     waiting_for: WaitingFor
     exit_code: int
     signal: str
+
+
+class _ClaudeQuestion(TypedDict):
+    request_id: str
+    state: ev.QuestionState
+
+
+class ClaudeQuestion(_ClaudeQuestion, total=False):
+    """`claude.question`. With `asked`, `kind`, `tool`, `input` (whole) and `decisions` are always there.
+
+    `grants` says, one entry a line, what `allow_session` would permit from then on. After `expires_at` the question is
+    withdrawn and Claude asks in the terminal; without it the question stays open for as long as the dialog does.
+    """
+
+    kind: Literal["permission", "question"]
+    tool: str
+    input: Any
+    decisions: list[ev.Decision]
+    grants: list[str]
+    agent_id: str
+    expires_at: str
+    tool_use_id: str
+    decision: ev.Decision
+    client: str
+    reason: str
 
 
 class ClaudeOutput(TypedDict):
@@ -291,9 +328,10 @@ class _SystemStatus(TypedDict):
 class SystemStatus(_SystemStatus, total=False):
     """`system.status`, which is also the greeting and the reply to `get_status`."""
 
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
     waiting_for: WaitingFor | None
+    questions: list[ClaudeQuestion]
     ended: dict[str, Any] | None
     seq: int
     oldest_seq: int | None
@@ -328,7 +366,7 @@ class SystemGap(TypedDict):
 
 
 class _SystemControl(TypedDict):
-    command: Literal["send_input", "interrupt", "stop", "resize"]
+    command: Literal["send_input", "interrupt", "stop", "resize", "answer", "send_prompt"]
     client: str
 
 
@@ -342,6 +380,7 @@ EVENT_DATA: Mapping[str, type] = {
     ev.SESSION_START: SessionStart,
     ev.SESSION_END: SessionEnd,
     ev.CLAUDE_STATUS: ClaudeStatus,
+    ev.CLAUDE_QUESTION: ClaudeQuestion,
     ev.CLAUDE_OUTPUT: ClaudeOutput,
     ev.CLAUDE_MESSAGE: ClaudeMessage,
     ev.TOOL_START: ToolStart,

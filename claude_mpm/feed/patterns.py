@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from claude_mpm.feed.event import CLAUDE_SCREEN, EVENT_TYPES
 
-MAX_PATTERNS = 64  # per client; there are 16 event types
+MAX_PATTERNS = 64  # per client; there are 17 event types
 MAX_LENGTH = 64  # characters
 _PATTERN = re.compile(r"\*|[a-z_]+(\.[a-z_]+)*(\.\*)?")
 

@@ -28,6 +28,7 @@ class State:
             "activity": None,
             "waiting_for": None,
         }
+        self._questions: dict[str, dict[str, Any]] = {}  # open ones, by request_id; the asking side bounds them
         self._agents: dict[str, Any] = {"active_agents": [], "agent_stats": {}}
         self._todos = _no_todos()
         self._usage: dict[str, Any] | None = None
@@ -49,6 +50,7 @@ class State:
             "session_id": self.session_id,
             **self._session,
             **self._claude,
+            "questions": list(self._questions.values()),
             "agents": self._agents,
             "todos": self._todos,
             "usage": self._usage,
@@ -78,6 +80,13 @@ class State:
             "waiting_for": data.get("waiting_for"),
         }
 
+    def _question_changed(self, event: Event) -> None:
+        request_id, state = event.data["request_id"], event.data["state"]
+        if state in ("asked", "delivered"):
+            self._questions[request_id] = {**self._questions.get(request_id, {}), **event.data}
+        else:
+            self._questions.pop(request_id, None)
+
     def _agents_changed(self, event: Event) -> None:
         self._agents = dict(event.data)
 
@@ -101,6 +110,7 @@ _FOLDS = {
     ev.SESSION_START: State._session_started,
     ev.SESSION_END: State._session_ended,
     ev.CLAUDE_STATUS: State._status_changed,
+    ev.CLAUDE_QUESTION: State._question_changed,
     ev.AGENT_STATUS: State._agents_changed,
     ev.TODO_UPDATE: State._todos_changed,
     ev.CLAUDE_USAGE: State._usage_grew,

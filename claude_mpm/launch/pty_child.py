@@ -20,6 +20,7 @@ from claude_mpm.launch.job import Job, spawn
 from claude_mpm.launch.pty_reader import PtyReader
 from claude_mpm.launch.reader import READ_SIZE
 from claude_mpm.launch.terminal import Terminal, Winsize, rows_and_cols, set_winsize, winsize
+from claude_mpm.launch.typed_keys import has_keys
 from claude_mpm.system.channel_format import STDOUT
 from claude_mpm.system.poll import wait_ready
 from claude_mpm.system.signals import Signals, suspend_job
@@ -40,6 +41,7 @@ class PtyChild(Child):
         self._reader: PtyReader | None = None
         self._to_claude = bytearray()  # typed by the user or a client, not yet taken by Claude
         self._from_clients = bytearray()  # typed by clients, behind the above; the monitor bounds it
+        self._reports_keys = False  # the monitor wants to know when the user types
         self._typed_by_clients = 0  # bytes at the end of _to_claude that are theirs
         self._stops_of_ours = 0  # SIGSTOPs we sent that the leader has not reported yet
 
@@ -127,6 +129,8 @@ class PtyChild(Child):
             self._from_clients += str(request["text"]).encode("utf-8", "replace")
         elif request["request"] == "resize":
             self._set_size(winsize(request["rows"], request["cols"]))  # until the user's own changes
+        elif request["request"] == "report_keys":
+            self._reports_keys = True
 
     # --- the loop's parts ---
 
@@ -145,6 +149,8 @@ class PtyChild(Child):
         except OSError:
             data = b""
         self._to_claude += data
+        if self._reports_keys and has_keys(data):
+            self._channel.tell("keys", time=time.time())
         if not data:
             self._terminate(signal.SIGHUP)
         return bool(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+import time
 from typing import Any
 
 from claude_mpm.errors import ClaudeMpmError
@@ -12,6 +13,7 @@ from claude_mpm.system.channel_format import LineReader, line
 
 log = logging.getLogger(__name__)
 
+PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"  # bracketed paste (xterm)
 INPUT_WAITING = 65536  # bytes of send_input that Claude has not taken yet; more is refused
 READ_SIZE = 65536
 
@@ -32,6 +34,12 @@ class FrontChannel:
         self._input_waiting = 0  # bytes
         self._is_open = True
         self._has_terminal = has_terminal
+        self._last_key = 0.0
+
+    @property
+    def last_key(self) -> float:
+        """When the user, or a client by send_input, last typed; seconds since the epoch. Known since report_keys()."""
+        return self._last_key
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -51,6 +59,8 @@ class FrontChannel:
             if message.get("event") == "typed":
                 with self._lock:
                     self._input_waiting -= message["bytes"]
+            elif message.get("event") == "keys":
+                self._last_key = message["time"]
             elif message.get("event") == "log":
                 log.warning("the front says: %s", message.get("text"))
             elif "event" in message:
@@ -65,6 +75,10 @@ class FrontChannel:
         """We have loaded what we need, and read from now on."""
         self._send({"ready": True})
 
+    def report_keys(self) -> None:
+        """Be told from now on when the user types, though not what."""
+        self._send({"request": "report_keys"})
+
     def release(self) -> None:
         """The port is free again."""
         self._send({"released": True})
@@ -78,6 +92,18 @@ class FrontChannel:
 
     def send_input(self, text: str) -> None:
         """Type `text` for Claude."""
+        self._type(text)
+        self._last_key = time.time()
+
+    def paste(self, text: str) -> None:
+        """Put `text` into Claude's box as a terminal pastes it, so that its line ends do not submit it."""
+        self._type(f"{PASTE_START}{text}{PASTE_END}")
+
+    def press_enter(self) -> None:
+        """Submit what is in Claude's box."""
+        self._type("\r")
+
+    def _type(self, text: str) -> None:
         self._require_terminal()
         size = len(text.encode("utf-8", "replace"))
         with self._lock:

@@ -47,6 +47,7 @@ def _capabilities(config: Config, run: RunInfo) -> list[str]:
         "output": run.has_output,
         "hooks": run.spool is not None,
         "control": config.control,
+        "answers": config.control and run.unanswerable is None,
         "screen": has_screen,
     }
     return ["agents", "todos", "messages", "status", *(name for name, is_there in chosen.items() if is_there)]

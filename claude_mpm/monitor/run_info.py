@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+NOT_STARTED_HERE = "claude-mpm did not start this Claude and has no hook in it"
 StartReason = Literal["startup", "clear", "resume", "compact", "attach"]
 
 
@@ -24,6 +25,7 @@ class RunInfo:
         terminal_size: rows and columns of the terminal Claude gets from us; None when it gets none.
         spool: the private directory of the hooks; None when Claude runs without them.
         temporary: directories to remove at the end: the spool, a demo's world.
+        unanswerable: why clients cannot answer Claude's dialogs, one sentence; None: a hook of Claude's waits for them.
         troubles: what went wrong before the session began, for the clients: (component, sentence).
     """
 
@@ -36,6 +38,7 @@ class RunInfo:
     terminal_size: tuple[int, int] | None = None
     spool: Path | None = None
     temporary: tuple[Path, ...] = ()
+    unanswerable: str | None = NOT_STARTED_HERE
     troubles: tuple[tuple[str, str], ...] = ()
 
 

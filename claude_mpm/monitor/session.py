@@ -12,10 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from claude_mpm.archive.past import Past
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.monitor.answer_desk import AnswerDesk
+from claude_mpm.monitor.prompts import Keyboard, Prompts
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
@@ -44,6 +47,7 @@ class Session:
         info: `instance_info` of the protocol.
         sockets: listening, of both loopback families; the session closes them.
         control: what clients with the right to may do to Claude.
+        keyboard: by which their prompts are entered.
         notice: shows the user one sentence.
     """
 
@@ -56,6 +60,7 @@ class Session:
         *,
         start_reason: StartReason = "startup",
         control: Control | None = None,
+        keyboard: Keyboard | None = None,
         notice: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.info = info
@@ -73,6 +78,9 @@ class Session:
         self._sources: ClaudeSources | None = None
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
+        self._watcher: Watcher | None = None
+        self._answers = self._make_answers()
+        self._prompts = Prompts(keyboard, self.log.snapshot, self.log.append, self._later) if keyboard else None
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -102,6 +110,8 @@ class Session:
         self._start_part("sampler", self._start_sampler)
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
+        if self._run.unanswerable is None:
+            self._start_part("answers", self._start_answers)
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -113,12 +123,17 @@ class Session:
             self._notice(f"{name} did not start: {error}")
 
     def _start_server(self) -> None:
+        past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
+        self._parts.callback(past.close)
         view = SessionView(
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
             demand=self._demand,
             control=self._control,
+            past=past,
+            answers=self._answers,
+            prompts=self._prompts,
         )
         self._server = server = Server(self._sockets, self.log, self._config, view)
         server.start()
@@ -138,7 +153,7 @@ class Session:
         self._parts.callback(screen.stop)
 
     def _start_sources(self) -> None:
-        watcher = Watcher(lambda sentence: self.warn(sentence, "watcher"))
+        self._watcher = watcher = Watcher(lambda sentence: self.warn(sentence, "watcher"))
         self._sources = sources = ClaudeSources(
             watcher,
             self._run.config_dir,
@@ -147,11 +162,25 @@ class Session:
             self._run.spool,
             self._config.limits,
             new_session=self._new_session,
+            unanswerable=self._run.unanswerable,
+            has_answer_hook=self._run.unanswerable is None,
         )
         sources.start(self._run.session_id, self._pid, self._start_time)
         watcher.start()
         self._parts.callback(watcher.join, PART_TIME)
         self._parts.callback(watcher.stop)
+
+    def _make_answers(self) -> AnswerDesk | None:
+        """Where clients answer, if they may. It is there although Claude may be one that never asks a hook."""
+        if not self._config.control or self._run.spool is None:
+            return None
+        return AnswerDesk(self._run.spool, self.log.append, self._may_be_answered)
+
+    def _start_answers(self) -> None:
+        if self._answers is not None and self._sources is not None:
+            self._answers.start(self._sources.questions)
+            self._parts.callback(self._answers.join, PART_TIME)
+            self._parts.callback(self._answers.stop)
 
     # --- told by the output reader, in its thread ---
 
@@ -228,6 +257,9 @@ class Session:
         }
         return data | (self._sampler.sample() if self._sampler else {})
 
+    def _watched_session(self) -> dict[str, str]:
+        return {self.log.session_id: self.log.instance_id} if self.log.session_id else {}
+
     def warn(self, sentence: str, component: str) -> None:
         """Tell the clients that something of ours is impaired. Any thread."""
         self.log.append(ev.system_error(sentence, component, severity="warning"))
@@ -243,7 +275,22 @@ class Session:
 
     def _emit(self, event: Event) -> None:
         self.log.append(event)
+        if event.type == ev.CLAUDE_QUESTION and self._answers is not None and event.data["state"] in ev.QUESTION_OVER:
+            self._answers.settle(event.data["request_id"])
+        if self._prompts is not None and _is_prompt(event):
+            self._prompts.recorded(event.time)
+
+    def _later(self, seconds: float, work: Callable[[], None]) -> bool:
+        return self._watcher is not None and self._watcher.post_after(seconds, work)
+
+    def _may_be_answered(self) -> bool:
+        return self._server is not None and self._server.has_trusted_client()
 
     def _new_session(self, session_id: str, reason: StartReason, at: float) -> Event:
         """Claude moved on to another session in the same process."""
         return ev.session_start(session_id, self.info, self._config.launch_method, at, reason=reason, source="hook")
+
+
+def _is_prompt(event: Event) -> bool:
+    """Whether the user, or a client in the user's place, has entered a prompt."""
+    return event.type == ev.CLAUDE_MESSAGE and event.data["role"] == "user" and "agent_id" not in event.data

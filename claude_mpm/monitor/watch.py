@@ -45,12 +45,15 @@ def beside_child(
         front = FrontChannel(control_fd, has_terminal=run.terminal_size is not None)
         front.ready()
         undo.callback(front.close)
+        if config.control:
+            front.report_keys()
         session = Session(
             config,
             run,
             info,
             sockets,
             control=front if config.control else None,
+            keyboard=front if config.control else None,
             notice=front.notice,
         )
         undo.enter_context(_log_file(config, session))

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Gap, Log
 from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
-from claude_mpm.server.session_view import Control, SessionView
+from claude_mpm.server.session_view import Control, Past, SessionView
 from claude_mpm.server.subscription import Subscription
 from claude_mpm.system import json_text
 
 HISTORY_DEFAULT = 100  # events
 HISTORY_MAX = 10_000  # events in one reply
 HISTORY_BYTES = 4 * 1024 * 1024  # of events in one reply: clients bound their messages, and a reply is held whole
+SESSIONS_DEFAULT = 50  # sessions in one list
+SESSIONS_MAX = 1_000
+MAX_SEARCH = 1_000  # characters of a text to search for, or of a directory's name
 MAX_WINDOW = 1000  # columns or rows of a terminal
 MAX_ECHO = 64  # characters of an unknown command that an error repeats
 
@@ -31,6 +35,7 @@ class Asker:
     backend: SessionView
     status: Callable[[], dict[str, Any]]  # the data of `system.status`
     trusted: bool  # it presented the valid token
+    may_read_past: bool = field(default=False, kw_only=True)  # it is known to be the user whom the sessions belong to
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,33 @@ class _Params:
             raise ProtocolError("invalid_params", f"{name} is missing")
         return value
 
+    def short_text(self, name: str) -> str | None:
+        """A text of at most MAX_SEARCH characters; None where there is none."""
+        value = self.optional_text(name)
+        if value is not None and len(value) > MAX_SEARCH:
+            raise ProtocolError("invalid_params", f"{name} may have at most {MAX_SEARCH} characters")
+        return value
+
+    def moment(self, name: str) -> float | None:
+        """Seconds since the epoch, from a timestamp of RFC 3339."""
+        value = self.short_text(name)
+        try:
+            return moment(value) if value is not None else None
+        except ValueError:
+            raise ProtocolError("invalid_params", f"{name} must be a time such as 2026-01-31T12:00:00Z") from None
+
     def text(self, name: str) -> str:
         value = self._values.get(name)
         if not isinstance(value, str) or not value:
             raise ProtocolError("invalid_params", f"{name} must be a non-empty string")
         return value
+
+    def optional_text(self, name: str) -> str | None:
+        return None if self.value(name) is None else self.text(name)
+
+    def value(self, name: str) -> Any:
+        """Any JSON value; None where there is none."""
+        return self._values.get(name)
 
 
 def reply(kind: str, data: Mapping[str, Any], **fields: Any) -> bytes:
@@ -111,7 +138,7 @@ def answer(client: Client, text: bytes) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
-        run = COMMANDS.get(command) or (CONTROL.get(command) if client.backend.control is not None else None)
+        run = _runs(client.backend).get(command)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
         if message.get("instance_id") not in (None, client.log.instance_id):
@@ -195,6 +222,55 @@ def _get_screen(client: Client, params: _Params, fields: dict[str, Any]) -> byte
     return reply(ev.CLAUDE_SCREEN, screen, **fields)
 
 
+def past_of(asker: Asker) -> Past:
+    """The sessions that are over, for a client that may read them. ProtocolError."""
+    past = asker.backend.past
+    if past is None:
+        raise ProtocolError("unavailable", "earlier sessions are not served here")
+    if not (asker.trusted or asker.may_read_past):
+        raise ProtocolError(
+            "forbidden",
+            "it is not known here whose process you are; earlier sessions need the token (--websocket-token)",
+        )
+    return past
+
+
+def moment(text: str) -> float:
+    """Seconds since the epoch, from a timestamp of RFC 3339; UTC where no zone is given. ValueError."""
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (at if at.tzinfo else at.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _get_sessions(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    limit = params.number("limit")
+    data = past_of(client).sessions(
+        text=params.short_text("text"),
+        project=params.short_text("project"),
+        since=params.moment("since"),
+        before=params.short_text("before"),
+        limit=SESSIONS_DEFAULT if limit is None else min(max(limit, 1), SESSIONS_MAX),
+        max_bytes=HISTORY_BYTES,
+    )
+    return reply("sessions", data, **fields)
+
+
+def _get_session(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    session_id, limit = params.text("session_id"), params.number("limit")
+    found = past_of(client).events(
+        session_id,
+        since=params.number("since"),
+        before=params.number("before"),
+        limit=HISTORY_DEFAULT if limit is None else min(max(limit, 1), HISTORY_MAX),
+        max_bytes=HISTORY_BYTES,
+    )
+    if found is None:
+        raise ProtocolError("unavailable", f"there is no session {session_id[:MAX_ECHO]}")
+    events, more = found
+    parts = [part for message in events for part in (b",", message)][1:]
+    rest = json_text.dumps({"session_id": session_id, "more": more})
+    return _reply("session", [b'{"events":[', *parts, b"],", rest[1:]], fields)
+
+
 def _ping(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
     return reply("pong", {}, **fields)
 
@@ -219,6 +295,44 @@ def _control(
     return run
 
 
+def _answer(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Answer one of Claude's questions. The desk records it in the log: only it knows which answer came first."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "answering Claude needs the token")
+    assert client.backend.answers is not None
+    client.backend.answers.answer(
+        params.text("request"),
+        params.text("decision"),
+        params.optional_text("message"),
+        params.value("answers"),
+        client.name,
+    )
+    return reply("done", {"command": "answer"}, **fields)
+
+
+def _send_prompt(client: Client, params: _Params, fields: dict[str, Any]) -> bytes:
+    """Enter a prompt. It is recorded in the log once it is known that it may be entered."""
+    if not client.trusted:
+        raise ProtocolError("forbidden", "entering a prompt needs the token")
+    assert client.backend.prompts is not None
+    try:
+        client.backend.prompts.send_prompt(params.text("text"), client.name)
+    except ProtocolError:
+        raise
+    except ClaudeMpmError as error:
+        raise ProtocolError("unavailable", f"Claude did not accept it: {error}") from None
+    return reply("done", {"command": "send_prompt"}, **fields)
+
+
+def _runs(session: SessionView) -> Mapping[str, _Run]:
+    """The commands there are in this session."""
+    control = CONTROL if session.control is not None else {}
+    answers = ANSWERS if session.answers is not None else {}
+    prompts = PROMPTS if session.prompts is not None else {}
+    past = PAST if session.past is not None else {}
+    return COMMANDS | control | answers | prompts | past
+
+
 COMMANDS: dict[str, _Run] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
@@ -228,6 +342,7 @@ COMMANDS: dict[str, _Run] = {
     "get_screen": _get_screen,
     "ping": _ping,
 }
+PAST: dict[str, _Run] = {"get_sessions": _get_sessions, "get_session": _get_session}
 # The audit event tells how much was typed but not what: every client can read it, and it may be a password.
 CONTROL: dict[str, _Run] = {
     "send_input": _control("send_input", lambda p: (p.text("text"),), lambda text: {"characters": len(text)}),
@@ -239,3 +354,5 @@ CONTROL: dict[str, _Run] = {
         lambda cols, rows: {"cols": cols, "rows": rows},
     ),
 }
+ANSWERS: dict[str, _Run] = {"answer": _answer}
+PROMPTS: dict[str, _Run] = {"send_prompt": _send_prompt}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -9,11 +10,23 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Literal
 
-from claude_mpm.errors import Refused
+from claude_mpm.errors import ProtocolError, Refused
 from claude_mpm.feed.log import Cursor, Entry, Log
 from claude_mpm.feed.patterns import expand, is_pattern
 from claude_mpm.server import proof
-from claude_mpm.server.commands import Asker, gap_message, reply, status_reply
+from claude_mpm.server.commands import (
+    HISTORY_BYTES,
+    HISTORY_MAX,
+    MAX_SEARCH,
+    SESSIONS_DEFAULT,
+    SESSIONS_MAX,
+    Asker,
+    gap_message,
+    moment,
+    past_of,
+    reply,
+    status_reply,
+)
 from claude_mpm.server.handshake import Request
 from claude_mpm.system import json_text
 
@@ -40,6 +53,8 @@ _TYPES = {  # what the page may consist of
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
 }
+_SESSION_EVENTS = re.compile(r"/sessions/([A-Za-z0-9-]{1,64})/events")
+_STATUS = {"forbidden": 403, "unavailable": 503}
 _EXTRA: dict[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     405: {"Allow": "GET, HEAD"},
@@ -82,11 +97,21 @@ def page(request: Request, asker: Asker) -> Page:
     Raises:
         Refused: with status 404 (no such page), 400 (bad query) or 503 (the file cannot be read).
     """
-    make = _page_file if request.path.startswith(PAGE_FILES) else _PAGES.get(request.path)
+    make = _PAGES.get(request.path)
+    if request.path.startswith(PAGE_FILES):
+        make = _page_file
+    elif _SESSION_EVENTS.fullmatch(request.path):
+        make = _session_events
     if make is None:
-        raise Refused(404, "there is no such page; see /, /healthz, /status, /instances, /events, /asyncapi.yaml")
+        raise Refused(
+            404, "there is no such page; see /, /healthz, /status, /instances, /events, /sessions, /asyncapi.yaml"
+        )
     try:
         return make(request, asker)
+    except ProtocolError as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(_STATUS.get(error.code, 400), str(error)) from None
     except OSError as error:
         raise Refused(503, f"this cannot be read now: {error.strerror}") from None
 
@@ -166,6 +191,57 @@ def _events(request: Request, asker: Asker) -> Page:
     return Page(200, "application/x-ndjson", _lines(asker.log, types, since, limit))
 
 
+def _sessions(request: Request, asker: Asker) -> Page:
+    query, limit = request.query, _number(request, "limit")
+    if any(len(query.get(name, "")) > MAX_SEARCH for name in ("text", "project")):
+        raise Refused(400, f"text and project may have at most {MAX_SEARCH} characters")
+    try:
+        since = moment(query["since"]) if query.get("since") else None
+    except ValueError:
+        raise Refused(400, "since must be a time such as 2026-01-31T12:00:00Z") from None
+    data = past_of(asker).sessions(
+        text=query.get("text") or None,
+        project=query.get("project") or None,
+        since=since,
+        before=query.get("before") or None,
+        limit=SESSIONS_DEFAULT if limit is None else min(max(limit, 1), SESSIONS_MAX),
+        max_bytes=HISTORY_BYTES,
+    )
+    return _json(reply("sessions", data))
+
+
+def _session_events(request: Request, asker: Asker) -> Page:
+    match = _SESSION_EVENTS.fullmatch(request.path)
+    assert match is not None
+    past, since, limit = past_of(asker), _number(request, "since") or 0, _number(request, "limit")
+
+    def more(since: int, left: int | None) -> tuple[list[bytes], bool] | None:
+        count = HISTORY_MAX if left is None else min(left, HISTORY_MAX)
+        return past.events(match[1], since=since, before=None, limit=count, max_bytes=PIECE_BYTES)
+
+    first = more(since, limit) if limit != 0 else ([], False)
+    if first is None:
+        raise Refused(404, f"there is no session {match[1]}")
+    return Page(200, "application/x-ndjson", _session_lines(first, since, limit, more))
+
+
+def _session_lines(
+    found: tuple[list[bytes], bool] | None,
+    since: int,
+    left: int | None,
+    more: Callable[[int, int | None], tuple[list[bytes], bool] | None],
+) -> Iterator[bytes]:
+    """A session's events as lines, page by page: a slow reader holds one page, and nobody waits for it."""
+    while found is not None:
+        messages, goes_on = found
+        yield b"".join(part for message in messages for part in (message, b"\n"))
+        since += len(messages)  # the numbers of a session's events have no holes
+        left = None if left is None else left - len(messages)
+        if not goes_on or left == 0:
+            return
+        found = more(since, left)
+
+
 def _lines(log: Log, types: list[str], since: int | None, limit: int | None) -> Iterator[bytes]:
     """The kept events after `since`, or the newest `limit` of them, as lines, and the gaps before and between them.
 
@@ -231,5 +307,6 @@ _PAGES: dict[str, Callable[[Request, Asker], Page]] = {
     "/status": _status,
     "/instances": _instances,
     "/events": _events,
+    "/sessions": _sessions,
     "/asyncapi.yaml": _asyncapi,
 }

@@ -6,10 +6,11 @@ terminal, in order. On the control socket both send JSON objects, one per line:
     front to monitor   {"event": "started", "pid": 123, "time": 1.5}   seconds since the epoch
                        {"event": "failed", "reason": "..."}            Claude could not be started
                        {"event": "log", "text": "..."}                 a sentence for the log
-                       {"event": "typed", "bytes": 4}                  Claude's terminal took that much input
+                       {"event": "typed", "bytes": 4}                  Claude's terminal took that much input of clients
+                       {"event": "keys", "time": 1.5}                  the user has typed, after "report_keys"
                        {"event": "exited", "code": 0, "signal": null, "time": 2.5, "stdout": 10, "stderr": 0}
     monitor to front   {"request": "input", "text": "..."}, {"request": "interrupt"}, {"request": "stop"},
-                       {"request": "resize", "rows": 24, "cols": 80}
+                       {"request": "resize", "rows": 24, "cols": 80}, {"request": "report_keys"}
                        {"ready": true}                                 the monitor has loaded its parts
                        {"notice": "..."}                               a sentence for the user
                        {"released": true}                              the port is free again

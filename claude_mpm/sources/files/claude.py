@@ -21,6 +21,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources.files.hook_spool import HookSpool
 from claude_mpm.sources.files.line_buffer import LineBuffer
+from claude_mpm.sources.files.question_reports import QuestionReports
 from claude_mpm.sources.files.session_file import SessionFile
 from claude_mpm.sources.files.todo_files import SESSION_ID, TodoFiles, TodoList
 from claude_mpm.sources.files.transcripts import Transcripts
@@ -58,6 +59,7 @@ class ClaudeSources:
         emit: gets the events, in the file-reader.
         spool: the directory the hooks of launch.hook_settings write to; None without hooks.
         new_session: makes the `session.start` event when Claude moves on to another session (`/clear`, resume).
+        unanswerable, has_answer_hook: whether clients can answer Claude's dialogs, as in track/activity.py.
         others_in_directory: finds other claudes in the same directory, given this one's pid.
     """
 
@@ -71,6 +73,8 @@ class ClaudeSources:
         limits: Limits,
         *,
         new_session: NewSession | None = None,
+        unanswerable: str | None = None,
+        has_answer_hook: bool = False,
         others_in_directory: Callable[[int], list[int]] = others_in_directory,
     ) -> None:
         self._watcher = watcher
@@ -78,9 +82,12 @@ class ClaudeSources:
         self._cwd = os.path.realpath(cwd)
         self._emit = emit
         self._limits = limits
-        self._new_session = new_session
+        self._make_tracker: Callable[[str | None], Tracker] = lambda current: Tracker(
+            current, new_session, unanswerable, has_answer_hook
+        )
         self._others_in_directory = others_in_directory
         self._stdout = LineBuffer(STDOUT_BYTES)
+        self.questions = QuestionReports(lambda seen: watcher.post(lambda: self._observe([seen], "hook")))
         self._tracker = Tracker()  # from here on: file-reader only
         self._exit: tuple[int | None, str | None] | None = None
         self._followed: str | None = None  # the session whose files are watched
@@ -98,16 +105,12 @@ class ClaudeSources:
 
         Args:
             session_id: Claude's session; None when Claude picks it (resume, continue).
-            pid: Claude's process; None if it is not known yet, see process_started().
+            pid: Claude's process; None if it is not known.
             started: when the process was started, in seconds since the epoch. What a transcript says of the time
                 before is history: it is not told again, but what still holds of it, such as the todo list, is.
         """
         since = started if started is not None else time.time() - STARTED_BEFORE
         self._watcher.post(lambda: self._begin(session_id, pid, since))
-
-    def process_started(self, pid: int) -> None:
-        """Say which process Claude is. Does not block."""
-        self._watcher.post(lambda: self._set_pid(pid))
 
     def process_ended(self, exit_code: int | None, signal: str | None) -> None:
         """Note that the process has ended. Does not block.
@@ -155,7 +158,7 @@ class ClaudeSources:
 
     def _begin(self, session_id: str | None, pid: int | None, since: float) -> None:
         watcher, limits = self._watcher, self._limits
-        self._tracker = Tracker(session_id, self._new_session)
+        self._tracker = self._make_tracker(session_id)
         self._session_file.pid = pid
         self._todos = TodoFiles(watcher, self._config_dir, session_id, self._todo_list_changed, limits.todo_bytes)
         self._todos.start()
@@ -178,10 +181,6 @@ class ClaudeSources:
         self._session_file.start()
         self._follow_session()
         self._watcher.post_once(self._read_stdout)
-
-    def _set_pid(self, pid: int) -> None:
-        self._session_file.pid = pid
-        self._session_file.read()
 
     def _unwatch_all(self) -> None:
         for followed in (self._session_file, self._spool, self._transcripts, self._todos):

@@ -78,7 +78,7 @@ def _tool_ended(entry: _Entry, who: Who, at: float) -> list[Observation]:
 
 def _permission(entry: _Entry, who: Who, at: float) -> list[Observation]:
     tool = name(entry.get("tool_name"))
-    return [Notified(who, at, "permission", f"Claude needs your permission to use {tool or 'a tool'}")]
+    return [Notified(who, at, "permission", f"Claude needs your permission to use {tool or 'a tool'}", True)]
 
 
 def _prompt(entry: _Entry, who: Who, at: float) -> list[Observation]:

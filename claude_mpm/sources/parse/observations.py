@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from claude_mpm.feed.event import Decision
 from claude_mpm.sources.parse.todos import Todo
 
 MAX_REASON = 500  # characters of the reason why an agent failed
@@ -180,10 +181,44 @@ class TurnEnded(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Notified(Observation):
-    """Claude wants the user's attention: for a permission, for an answer, or only for the next prompt."""
+    """Claude wants the user's attention: for a permission, for an answer, or only for the next prompt.
+
+    `asks_hooks`: Claude asks its hooks at the same time, one of which may let clients answer (Asked).
+    """
 
     kind: Literal["permission", "question", "input"]
     message: str
+    asks_hooks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked(Observation):
+    """A hook of Claude's waits for a client's answer.
+
+    Attributes:
+        request_id: our own name of the question.
+        question: the fields of `claude.question` that describe it: `kind`, `tool`, `input`, `decisions`, …
+    """
+
+    request_id: str
+    question: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelivered(Observation):
+    """Claude's hook has printed a client's answer."""
+
+    request_id: str
+    decision: Decision
+    client: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnded(Observation):
+    """Claude's hook waits no longer, without an answer. `request_id` is None when the question was never opened."""
+
+    request_id: str | None
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

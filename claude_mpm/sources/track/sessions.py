@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from claude_mpm.feed.event import Source
+from claude_mpm.feed.event import Event, Source
 from claude_mpm.sources.parse.observations import Observation, Prompt, Said, SessionStarted
 
 MAX_PAST = 10  # earlier sessions of the process whose last messages are still reported
@@ -65,6 +65,11 @@ class Sessions:
             return "next"
         self.current = new
         return "current"
+
+    def ended(self, reason: str) -> list[Event]:
+        """A hook has said why the current session ends; its end is told when the next one begins."""
+        self.end_reason = reason
+        return []
 
     def confirm(self, observed: Observation) -> None:
         """Something happened in the current session; once something was said in it, its id is the right one."""

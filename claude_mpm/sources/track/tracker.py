@@ -26,6 +26,7 @@ from claude_mpm.sources.track.tool_calls import ToolCalls, tool_end
 from claude_mpm.sources.track.usage import Usage
 
 NewSession = Callable[[str, Any, float], Event]  # (session id, reason, seconds since the epoch) → session.start
+_CLOSED = {"process_ended": "Claude has ended", "session_cleared": "Claude began another session"}
 HISTORY = 0.01  # seconds; a record older than the process by more is history (transcripts have whole milliseconds)
 
 
@@ -34,10 +35,17 @@ class Tracker:
 
     Args:
         session_id: Claude's session, when it is known in advance.
-        new_session: makes the `session.start` event when Claude moves on to another session; None: it is not reported.
+        new_session: makes the `session.start` event of another session; None: it is not reported.
+        unanswerable, has_answer_hook: as in Activity.
     """
 
-    def __init__(self, session_id: str | None = None, new_session: NewSession | None = None) -> None:
+    def __init__(
+        self,
+        session_id: str | None = None,
+        new_session: NewSession | None = None,
+        unanswerable: str | None = None,
+        has_answer_hook: bool = False,
+    ) -> None:
         self._sessions = Sessions(session_id)
         self._new_session = new_session
         self._since = 0.0  # when the process started
@@ -48,7 +56,7 @@ class Tracker:
         self._todo_lists = TodoLists()
         self._past_todos = False  # a resumed session's list has not been reported yet
         self._usage = Usage(self._delegations.count_tokens)
-        self._activity = Activity(self._calls, TOOLS)
+        self._activity = Activity(self._calls, TOOLS, unanswerable, has_answer_hook)
         self._conversation = Conversation()
 
     @property
@@ -87,6 +95,12 @@ class Tracker:
         remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
         return remembered + (handle(self, observation, origin) if handle else [])
 
+    def finish(self, reason: str, origin: Origin) -> list[Event]:
+        """End everything that is open as failed, for this reason. Nothing is observed from now on."""
+        events = self._close(reason, origin)
+        self._ended = True
+        return events
+
     def take_unsettled(self) -> list[str]:
         """Delegations that have ended without numbers, each once: call settle() for them a little later."""
         names, self._delegations.unsettled = self._delegations.unsettled, []
@@ -104,9 +118,7 @@ class Tracker:
         return []
 
     def _process_ended(self, observed: obs.ProcessEnded, origin: Origin) -> list[Event]:
-        events = self._close("process_ended", origin)
-        self._ended = True
-        return events
+        return self.finish("process_ended", origin)
 
     def _session_started(self, observed: obs.SessionStarted, origin: Origin) -> list[Event]:
         """Of the session that is known already."""
@@ -131,13 +143,10 @@ class Tracker:
             events.append(self._new_session(switch.new, switch.reason, at))
         return events + self._activity.idle(replace(origin, session_id=switch.new))
 
-    def _session_ended(self, observed: obs.SessionEnded, origin: Origin) -> list[Event]:
-        self._sessions.end_reason = observed.reason
-        return []
-
     def _close(self, reason: str, origin: Origin) -> list[Event]:
         """Nothing goes on after this: end everything that is open."""
         events = self._calls.close(reason, origin, *self._calls.open())
+        events += self._activity.close(_CLOSED.get(reason, reason), origin)
         usage = self._usage.close()  # counted before the last `agent.status`, which tells the tokens of all agents
         return events + self._delegations.close(reason, origin) + usage
 
@@ -199,8 +208,7 @@ class Tracker:
             events += self._delegations.result(call, observed, origin)
         if observed.ok:
             events += self._todo_lists.tool_succeeded(call, observed.result, origin)
-            events += self._activity.tool_succeeded(call, origin)
-        return events
+        return events + self._activity.tool_ended(call, observed, origin)
 
     def _interrupted(self, observed: obs.Interrupted, origin: Origin) -> list[Event]:
         if not observed.who.is_main:
@@ -212,11 +220,9 @@ class Tracker:
 
     # --- agents ---
 
-    def _agent_seen(self, observed: obs.AgentSeen, origin: Origin) -> list[Event]:
-        return self._delegations.seen(observed, self._calls.find(observed.tool_use_id), origin)
-
     def _agent_ended(self, observed: obs.AgentEnded, origin: Origin) -> list[Event]:
         events = self._usage.answers_complete(observed.who.agent_id)
+        events += self._activity.agent_ended(observed.who.agent_id, origin)
         return events + self._delegations.ended(observed, self._calls.find(observed.tool_use_id), origin)
 
     def _agent(self, who: Who) -> str | None:
@@ -278,14 +284,14 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.ProcessStarted: Tracker._process_started,
     obs.ProcessEnded: Tracker._process_ended,
     obs.SessionStarted: Tracker._session_started,
-    obs.SessionEnded: Tracker._session_ended,
+    obs.SessionEnded: lambda self, observed, origin: self._sessions.ended(observed.reason),
     obs.Prompt: Tracker._prompt,
     obs.Said: Tracker._said,
     obs.ApiFailed: Tracker._api_failed,
     obs.ToolStarted: Tracker._tool_started,
     obs.ToolEnded: Tracker._tool_ended,
     obs.Interrupted: Tracker._interrupted,
-    obs.AgentSeen: Tracker._agent_seen,
+    obs.AgentSeen: lambda self, seen, origin: self._delegations.seen(seen, self._calls.find(seen.tool_use_id), origin),
     obs.AgentEnded: Tracker._agent_ended,
     obs.TodoFile: Tracker._todo_file,
     obs.Used: Tracker._used,
@@ -294,4 +300,7 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.TurnEnded: Tracker._turn_ended,
     obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),
     obs.Notified: lambda self, observed, origin: self._activity.notified(observed, origin),
+    obs.Asked: lambda self, observed, origin: self._activity.asked(observed, origin),
+    obs.AnswerDelivered: lambda self, observed, origin: self._activity.answer_delivered(observed, origin),
+    obs.HookEnded: lambda self, observed, origin: self._activity.hook_ended(observed, origin),
 }
