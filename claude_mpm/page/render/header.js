@@ -99,16 +99,16 @@ function statsOf(session, state, live, over) {
     known = Math.max(state.agents.size, agents);
   const end = live ? until(session) : state.at;
   return [
-    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    // the ones at the end go first where the line is short
     usage && usage.context_percent !== null && ["context", Math.round(usage.context_percent) + " %"],
     usage && usage.cost_usd !== null && ["cost", dollars(usage.cost_usd, usage.cost_is_estimate)],
     usage && ["tokens", count(tokens.input) + " in, " + count(tokens.output) + " out"],
-    known && ["agents", agents + " of " + known],
-    live &&
-      !over &&
-      state.process &&
-      num(state.process.cpu_percent) !== null && ["cpu", Math.round(state.process.cpu_percent) + " %"],
     state.startedAt && ["age", span(Math.max(1000, end - state.startedAt))],
+    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    known && ["agents", agents + " of " + known],
+    live && !over && state.process && num(state.process.cpu_percent) !== null
+      ? ["cpu", Math.round(state.process.cpu_percent) + " %"]
+      : null,
   ].filter(Boolean);
 }
 
