@@ -2,19 +2,21 @@
 //   port, state, why, hint   what the page says about it; states: STATES
 //   want({screen, output})   start or stop the expensive channels, by what is looked at
 //   retry()                  try again now
-// The one kind there is so far is a WebSocket to a running claude-mpm.
+// Here, a WebSocket to a running claude-mpm; a session that is over has another kind, in reading.js.
 
 import { dict, list, num, str, span } from "./plain.js";
 import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "./store.js";
 import { clone, apply, empty } from "./reduce.js";
 import { takePicture } from "./picture.js";
 import { refusalOf, tokenOf } from "./refusal.js";
+import { Requests, failure } from "./requests.js";
 
 /** What a source's state may be. */
 export const STATES = ["connecting", "catching up", "live", "slow", "lost", "refused", "over"];
 const CHANNELS = [
   "session.*",
   "claude.status",
+  "claude.question",
   "claude.message",
   "claude.usage",
   "tool.*",
@@ -44,6 +46,7 @@ class Link {
       askedAt: 0,
       screen: false,
       output: false,
+      requests: new Requests(),
     });
   }
 
@@ -100,6 +103,12 @@ class Link {
     this.ws.send(JSON.stringify({ command, ...params, ...target }));
   }
 
+  /** Send a command and wait for its reply. @returns {Promise<Object>} its data; rejects with a failure() */
+  request(command, params = {}) {
+    if (!this.up) return Promise.reject(failure("closed", "there is no connection to this session"));
+    return this.requests.make((id) => this.send(command, { ...params, request_id: id }));
+  }
+
   want({ screen, output }) {
     if (!this.up || this.replaying || !this.session) return;
     if (screen !== this.screen) {
@@ -124,7 +133,7 @@ class Link {
     }
     const type = message && message.type,
       data = dict(message && message.data);
-    if (typeof type !== "string") return;
+    if (typeof type !== "string" || this.requests.take(message)) return;
     const reply = REPLIES.get(type);
     if (reply) return reply(this, data);
     if (type === "system.status" && num(message.seq) === null) return this.greeted(data, message);
@@ -172,6 +181,7 @@ class Link {
   async closed(opened, event) {
     clearTimeout(this.timer);
     this.ws = null;
+    this.requests.drop();
     this.caughtUp();
     const session = this.session,
       ended = session && session.shown.ended;
@@ -223,7 +233,7 @@ class Link {
       this.ws = null;
       ws.close();
       this.closed(true, { reason: "no answer for " + span(now - since) });
-    } else if (now - this.pingAt > SLOW && this.state === "live") this.set("slow");
+    } else if (now - this.pingAt > SLOW && this.state === "live" && !this.requests.size) this.set("slow");
   }
 }
 

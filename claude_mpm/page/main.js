@@ -162,9 +162,9 @@ function onVisibility() {
   changed();
 }
 
-/** What this tab holds cannot be loaded again once its server is gone. */
+/** What this tab saw of a running session cannot be loaded again once its server is gone. */
 function onLeave(event) {
-  if (store.home.state === "over" && [...store.sessions.values()].some((session) => session.over))
+  if (store.home.state === "over" && [...store.sessions.values()].some((s) => s.over && !s.past && !s.shown.info.kind))
     event.preventDefault();
 }
 
