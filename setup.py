@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-SERVED = ("monitor.html", "docs/asyncapi.yaml")  # an installation has them in data/, a checkout where they are
+SERVED = ("docs/asyncapi.yaml",)  # copied to data/ by an installation; a checkout serves them from where they are
 VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "claude_mpm/__init__.py").read_text())
 assert VERSION is not None
 
@@ -32,7 +32,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["claude_mpm", "claude_mpm.*"]),
-    package_data={"claude_mpm": ["py.typed"]},
+    package_data={"claude_mpm": ["py.typed", "page/*", "page/*/*"]},
     cmdclass={"build_py": BuildWithServedFiles},
     install_requires=["simple-websocket>=1.1,<2", "wsproto>=1.3", "watchdog>=5,<8", "psutil>=6"],
     extras_require={

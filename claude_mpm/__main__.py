@@ -11,7 +11,7 @@ def run() -> None:
     _open_standard_streams()
     interruptible = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     if interruptible:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules load, Ctrl-C just ends us: no traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules load, Ctrl-C ends us without a traceback
     from claude_mpm.cli.main import main
 
     if interruptible:
@@ -26,7 +26,7 @@ def run() -> None:
 
 
 def _open_standard_streams() -> None:
-    """A closed one (`>&-`) becomes /dev/null: else a socket or file of ours gets its number, and what is meant for it."""
+    """Open /dev/null in place of a closed one (`>&-`): else a socket of ours would get its number, and what is written to it."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)

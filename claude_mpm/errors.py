@@ -50,7 +50,7 @@ class ProtocolError(ClaudeMpmError):
 
 
 class Refused(ProtocolError):
-    """A handshake that is answered with an HTTP error. `status` is the HTTP status code."""
+    """A handshake that is answered with an HTTP error; `status` is its status code."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__("refused", message)

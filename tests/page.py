@@ -189,6 +189,12 @@ class Page:
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
+    def module(self, name: str, expression: str, *arguments: Any) -> Any:
+        """The value of an expression about `m`, the page's module of that name; `a` are the arguments."""
+        return self.js(
+            f"const a = [...arguments]; return import('/page/{name}').then((m) => ({expression}))", *arguments
+        )
+
     def text(self, selector: str) -> str:
         """The visible text of the first match, "" when there is none."""
         return str(self.js("const e = document.querySelector(arguments[0]); return e ? e.innerText : ''", selector))
@@ -208,6 +214,10 @@ class Page:
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         return wait_until(condition, what, TIMEOUT)
+
+    def frame(self) -> None:
+        """Wait until what was last asked for is drawn."""
+        self.js("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def live(self) -> None:
         """Wait until the selected session's connection is live."""
@@ -235,8 +245,11 @@ class Page:
             "net::ERR_CONNECTION_REFUSED",
             "/status - Failed",
         )  # the page itself reports these
-        lines = [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
-        return [line for line in lines if not any(word in line for word in quiet)]
+        return [line for line in self.console() if not any(word in line for word in quiet)]
+
+    def console(self) -> list[str]:
+        """Return every error that the console has received since the last call, refused connections included."""
+        return [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 def start_browser(profile: Path, extra: Sequence[str] = ()) -> Page:

@@ -14,7 +14,7 @@ from referencing.jsonschema import DRAFT7
 from support import ROOT
 
 _URI = "urn:claude-mpm:asyncapi"
-REPLY_TYPES = ("subscribed", "unsubscribed", "history", "instances", "pong", "done", "error")
+REPLY_TYPES = ("subscribed", "unsubscribed", "history", "instances", "sessions", "session", "pong", "done", "error")
 
 
 @cache

@@ -15,7 +15,9 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
+from claude_mpm.server.commands import COMMANDS, answer
+from claude_mpm.server.control_commands import CONTROL
+from claude_mpm.server.replies import HISTORY_BYTES, HISTORY_DEFAULT, Client
 from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.subscription import Subscription
 
@@ -61,7 +63,6 @@ class Desk:
 def desk() -> Iterator[Desk]:
     one = Desk()
     yield one
-    one.subscription.close()
 
 
 # --- form --------------------------------------------------------------------------------------------
@@ -134,7 +135,6 @@ def test_whatever_comes_gets_one_well_formed_reply(command: str, values: dict[st
     desk = Desk(FakeControl(), trusted=True)
     desk.errors(3)
     desk.raw(json.dumps({"command": command} | ({"params": values} if nested else values)).encode())
-    desk.subscription.close()
 
 
 # --- commands ----------------------------------------------------------------------------------------
@@ -268,7 +268,6 @@ def test_control_needs_the_token(command: str) -> None:
     desk = Desk(control)
     assert desk.code(command, text="x", cols=1, rows=1) == "forbidden"
     assert control.done == [] and desk.log.seq == 0
-    desk.subscription.close()
 
 
 @pytest.mark.parametrize(
@@ -292,7 +291,6 @@ def test_a_control_command_is_done_and_written_into_the_log(
     assert entry.message()["data"] == {"command": command, "client": "client-1"} | (
         {"detail": detail} if detail else {}
     )
-    desk.subscription.close()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +305,6 @@ def test_bad_control_parameters_do_nothing(command: str, params: dict[str, objec
     desk = Desk(control, trusted=True)
     assert desk.code(command, **params) == "invalid_params"
     assert control.done == [] and desk.log.seq == 0
-    desk.subscription.close()
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), LaunchFailed("gone")])
@@ -316,7 +313,6 @@ def test_a_claude_that_is_gone_is_unavailable(error: Exception) -> None:
     control.error = error
     desk = Desk(control, trusted=True)
     assert desk.code("interrupt") == "unavailable"
-    desk.subscription.close()
 
 
 def test_the_wall_clock_stamps_replies(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

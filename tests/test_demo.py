@@ -19,11 +19,12 @@ from typing import Any
 import pytest
 from support import ROOT, TIMEOUT, wait_until
 
+from claude_mpm.demo.effects import File, Hook, Line, Out
 from claude_mpm.demo.hooks import load
 from claude_mpm.demo.records import Records
 from claude_mpm.demo.screen import LABEL, View, burst, fit, width
-from claude_mpm.demo.shapes import File, Hook, Line, Out
 from claude_mpm.demo.story import IN_A_TERMINAL, story
+from claude_mpm.screen.emulator import Emulator
 
 SID = "55555555-5555-4555-8555-555555555555"
 STAND_IN = [sys.executable, "-m", "claude_mpm.demo.stand_in"]
@@ -137,6 +138,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def conversation(path: Path) -> list[dict[str, Any]]:
+    """The lines of a transcript without the cost records between them."""
+    return [line for line in lines_of(path) if line["type"] != "cost-state"]
+
+
 def transcript(config_dir: Path) -> Path:
     return next(config_dir.glob(f"projects/*/{SID}.jsonl"))
 
@@ -236,6 +242,48 @@ def test_an_interrupt_closes_the_open_call_and_runs_no_hook() -> None:
     assert not any(isinstance(e, Hook) for e in effects) and records.open_call() == "" and records.turn is None
 
 
+def test_every_edit_has_its_diff_at_the_right_lines() -> None:
+    """The shapes of Edit, MultiEdit and Write in Claude Code's records."""
+    results = [e.record["toolUseResult"] for e in told() if isinstance(e, Line) and "toolUseResult" in e.record]
+    changed = {r["filePath"]: r for r in results if isinstance(r, dict) and "structuredPatch" in r}
+    assert set(changed) == {
+        f"/work/my proj/{name}" for name in ("src/tally/words.py", "tests/test_unicode.py", "README.md", "CHANGELOG.md")
+    }
+    for path, result in changed.items():
+        assert (result["originalFile"] is None) == path.endswith("test_unicode.py") == (result.get("type") == "create")
+        for hunk in result["structuredPatch"]:
+            before = result["originalFile"].splitlines()[hunk["oldStart"] - 1 :][: hunk["oldLines"]]
+            assert [line[1:] for line in hunk["lines"] if line[0] in " -"] == before
+            assert sum(line[0] in " +" for line in hunk["lines"]) == hunk["newLines"]
+    assert len(changed["/work/my proj/README.md"]["edits"]) == 2
+    assert changed["/work/my proj/src/tally/words.py"]["newString"].startswith("WORD")
+
+
+def test_the_cost_is_told_after_every_turn_and_only_grows() -> None:
+    records = [e.record for e in told() if isinstance(e, Line)]
+    kinds = [r["type"] for r in records if r["type"] == "cost-state" or r.get("subtype") == "turn_duration"]
+    assert kinds == ["system", "cost-state"] * 4 + ["cost-state"]
+    costs = [r["totalCostUSD"] for r in records if r["type"] == "cost-state"]
+    assert costs == sorted(costs) and 0 < costs[0] < costs[-2] == costs[-1]
+
+
+def test_the_context_window_is_in_every_result_of_print_mode() -> None:
+    results = [e.record for e in told(interactive=False) if isinstance(e, Out) and e.record["type"] == "result"]
+    assert [r["modelUsage"]["claude-opus-5-5"]["contextWindow"] for r in results] == [1_000_000] * 4
+
+
+def test_two_agents_work_at_the_same_time() -> None:
+    steps = [step for step in story() if step.kind in ("call", "result") and step.by in ("cases", "docs")]
+    assert {step.by for step in steps[:3]} == {"cases", "docs"}
+    opened = [(s.by, s.use) for s in steps if s.kind == "call"]
+    assert opened.index(("docs", "readme")) < [(s.by, s.use) for s in steps].index(("cases", "try")) + 2
+
+
+def test_answers_have_markdown_with_code_and_a_table() -> None:
+    said = "\n".join(step.text for step in story() if step.kind == "say")
+    assert "```python\n" in said and "\n|---|---|---|\n" in said and "**" in said
+
+
 # --- in pipes --------------------------------------------------------------------------------------
 
 
@@ -267,6 +315,26 @@ def test_without_a_terminal_it_prints_plain_text(env: dict[str, str], tmp_path: 
     assert run.returncode == 0 and "Fixed: words in every script" in run.stdout and "\x1b" not in run.stdout
 
 
+def test_without_a_terminal_every_step_is_a_line_as_it_happens(env: dict[str, str], tmp_path: Path) -> None:
+    lines = in_pipe({**env, "CLAUDE_MPM_DEMO_URL": "http://localhost:4711/"}, tmp_path).stdout.splitlines()
+    assert lines[0] == f"{LABEL}. Ctrl-C ends it. Watch it at http://localhost:4711/"
+    for line in (
+        "Todo: Fix the splitter",
+        "Edit: src/tally/words.py",
+        "  Bash failed: 3 failed, 1 passed in 0.21s",
+        "[Update the documentation] MultiEdit: README.md",
+        "Todo completed: Run the whole test suite",
+    ):
+        assert lines.count(line) == 1, line
+    assert len(lines) > 60 and lines[-1] == "The demo is over: nothing you saw was real."
+
+
+def test_print_mode_prints_the_answers_only(env: dict[str, str], tmp_path: Path) -> None:
+    run = in_pipe(env, tmp_path, "-p", "x")
+    assert run.returncode == 0 and "Todo" not in run.stdout and LABEL not in run.stdout
+    assert "Fixed: words in every script" in run.stdout
+
+
 def test_it_works_on_to_the_end_when_nobody_reads_its_output(
     env: dict[str, str], config_dir: Path, tmp_path: Path
 ) -> None:
@@ -274,7 +342,7 @@ def test_it_works_on_to_the_end_when_nobody_reads_its_output(
     os.close(reader)
     run = subprocess.run([*STAND_IN, "-p", "--session-id", SID], env=env, cwd=tmp_path, stdout=writer, timeout=TIMEOUT)
     os.close(writer)
-    assert run.returncode == 0 and lines_of(transcript(config_dir))[-1]["subtype"] == "turn_duration"
+    assert run.returncode == 0 and conversation(transcript(config_dir))[-1]["subtype"] == "turn_duration"
 
 
 @pytest.mark.parametrize(
@@ -394,6 +462,43 @@ def test_the_whole_session_on_a_terminal(on_pty: Callable[..., Pty], config_dir:
     assert len(lines_of(transcript(config_dir))) > 60
 
 
+@pytest.mark.parametrize("term", ["dumb", ""])
+def test_a_terminal_without_a_cursor_gets_plain_lines(
+    term: str, env: dict[str, str], on_pty: Callable[..., Pty], config_dir: Path
+) -> None:
+    env["TERM"] = term
+    terminal = on_pty()
+    assert terminal.exit_code() == 0 and terminal.restored()
+    shown = terminal.seen.decode()
+    assert "\x1b" not in shown and shown.count("Todo completed:") == 6
+    assert "Claude asks for permission: Edit src/tally/words.py\r\n" in shown
+    assert not list((config_dir / "sessions").iterdir()), "a session on a terminal has a session file, while it runs"
+
+
+def test_the_address_of_the_page_stays_on_the_screen(env: dict[str, str], on_pty: Callable[..., Pty]) -> None:
+    env["CLAUDE_MPM_DEMO_URL"] = "http://localhost:4711/"
+    terminal = on_pty("--demo-wait")
+    terminal.until("watch it at http://localhost:4711/")
+    assert terminal.seen.index(b"?1049h") < terminal.seen.index(b"http://localhost:4711/")
+    terminal.seen.clear()
+    terminal.resize(6, 80)
+    terminal.until("http://localhost:4711/")
+
+
+def test_the_box_keeps_its_right_side(on_pty: Callable[..., Pty]) -> None:
+    """Erasing to the end of the line after a character in the last column erases that character (Ghostty, xterm)."""
+    pytest.importorskip("pyghostty")
+    terminal = on_pty("--demo-wait")
+    terminal.until("Ctrl-C")
+    emulator = Emulator(30, 90)
+    try:
+        emulator.feed(terminal.seen.decode())
+        rows = ["".join(run[0] for run in line) for line in emulator.picture().lines]
+    finally:
+        emulator.close()
+    assert [row[-1:] for row in rows[:4]] == ["╮", "│", "│", "╯"]
+
+
 def test_at_the_dialog_it_waits_and_enter_approves(on_pty: Callable[..., Pty], config_dir: Path) -> None:
     terminal = on_pty(program=AT_DIALOG)
     terminal.until("Do you want to go on?")
@@ -419,8 +524,8 @@ def test_what_is_typed_becomes_a_prompt_with_an_answer(on_pty: Callable[..., Pty
     terminal.until(LABEL)
     terminal.type("Grüße\x7f\x7fße 👋\r")
     terminal.until("I am a stand-in")
-    terminal.until(lambda: len(lines_of(transcript(config_dir))) == 3)
-    prompt, answer, end = lines_of(transcript(config_dir))
+    terminal.until(lambda: len(conversation(transcript(config_dir))) == 3)
+    prompt, answer, end = conversation(transcript(config_dir))
     assert prompt["message"]["content"] == "Grüße 👋" and prompt["origin"] == {"kind": "human"}
     assert answer["message"]["role"] == "assistant" and end["subtype"] == "turn_duration"
     terminal.type("/exit\r")

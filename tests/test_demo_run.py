@@ -14,9 +14,11 @@ from support import ROOT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
+EDITS = ("Edit", "MultiEdit", "Write")
+
 
 def demo(home: Path, *args: str, speed: int = 20) -> Terminal:
-    """The demo on a port of its own."""
+    """A demo on a port of its own."""
     env = environment(home, CLAUDE_MPM_DEMO_SPEED=str(speed))
     return Terminal([*PROGRAM, "--demo", "--websocket-port", "0", *args], env=env, cwd=home, rows=30, cols=100)
 
@@ -43,6 +45,44 @@ def test_the_demo_ends_by_itself_and_a_client_sees_all_of_it(home: Path) -> None
     assert len(started) == len(completed) == 4
     assert any(s.get("waiting_for", {}).get("kind") == "permission" for s in seen.all("claude.status"))
     assert "DEMO" in seen.text("claude.output", "content")
+    costs = [usage["cost_usd"] for usage in seen.all("claude.usage") if "cost_usd" in usage]
+    assert len(set(costs)) >= 4 and costs == sorted(costs), "the cost is told turn by turn, and not estimated"
+    assert not any(usage.get("cost_is_estimate") for usage in seen.all("claude.usage"))
+    edited = [call["input"]["file_path"] for call in seen.all("tool.start") if call["tool"] in EDITS]
+    assert sorted(Path(path).name for path in edited) == ["CHANGELOG.md", "README.md", "test_unicode.py", "words.py"]
+    assert [call["tool"] for call in seen.all("tool.end", ok=False)] == ["Bash"]
+
+
+def test_the_address_of_the_page_is_on_the_demos_own_screen(home: Path) -> None:
+    with demo(home, speed=1) as terminal:
+        port = port_of(terminal)
+        drawn = terminal.wait_for(b"?1049h")
+        terminal.wait_for(f"watch it at http://localhost:{port}/".encode(), since=drawn)
+
+
+def test_in_print_mode_the_context_is_known_in_percent(home: Path) -> None:
+    """Only the results of stream-json name the size of the model's context."""
+    with demo(home, "--", "-p", "x", "--output-format", "stream-json", "--verbose") as terminal:
+        with Watcher(port_of(terminal)) as seen:
+            seen.wait_ended()
+        assert terminal.wait(60) == 0
+    percents = [usage["context_percent"] for usage in seen.all("claude.usage") if "context_percent" in usage]
+    assert percents and percents == sorted(percents) and 1 < percents[0] < 10
+
+
+def test_without_a_terminal_the_demo_is_told_line_by_line(home: Path) -> None:
+    done = run("--demo", "--websocket-port", "0", home=home, cwd=home, CLAUDE_MPM_DEMO_SPEED="200")
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].endswith(f"Watch it at http://localhost:{port_in(done.stderr)}/")
+    assert len(lines) > 60 and "Todo completed: Run the whole test suite" in lines
+
+
+def test_a_dumb_terminal_gets_lines_and_no_escape_sequence(home: Path) -> None:
+    env = environment(home, CLAUDE_MPM_DEMO_SPEED="50", TERM="dumb")
+    with Terminal([*PROGRAM, "--demo", "--websocket-port", "0"], env=env, cwd=home, rows=30, cols=100) as terminal:
+        assert terminal.wait(30) == 0
+    assert b"\x1b" not in terminal.output
+    assert b"Todo completed: Run the whole test suite\r\n" in terminal.output
 
 
 def test_the_demo_touches_nothing_but_its_own_directory_and_ours(home: Path) -> None:
@@ -107,6 +147,16 @@ def test_three_demos_are_three_cards_and_the_one_that_waits_is_on_top(home: Path
             assert tab.errors() == []
     finally:
         tab.driver.quit()
+
+
+def test_on_a_dumb_terminal_ctrl_c_ends_the_demo(home: Path) -> None:
+    env = environment(home, TERM="dumb")
+    with Terminal([*PROGRAM, "--demo", "--websocket-port", "0"], env=env, cwd=home) as terminal:
+        terminal.wait_for(b"Ctrl-C ends it.")
+        terminal.write(b"\x03")
+        assert terminal.wait() == 0
+        assert terminal.attributes()[3] & termios.ICANON, "the terminal is the shell's again"
+    assert b"Execution error" not in terminal.output
 
 
 @pytest.mark.parametrize("key", [b"q", b"/exit\r"])

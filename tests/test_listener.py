@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from serving import TOKEN, Client, FakeControl, Served, ask, get, read_all, serving, upgrade
 from support import TIMEOUT, open_fds, wait_until
+from test_frames import TEXT, frame
 
 from claude_mpm.config import Config, Limits
 from claude_mpm.errors import UsageError
@@ -36,7 +37,11 @@ def connected(served: Served, count: int, data: bytes = b"") -> Iterator[list[so
 
 def unfinished(served: Served) -> int:
     """Connections that are neither closed nor a WebSocket."""
-    return len(served.server._handshakes) + len(served.server._responses)
+    return len(served.server._admission._handshakes) + len(served.server._admission._responses)
+
+
+def subscribers(served: Served) -> int:
+    return sum(client is not None and bool(client.types) for client in list(served.server._admission._clients.values()))
 
 
 def threads() -> int:
@@ -151,7 +156,7 @@ def test_the_limit_of_open_files_is_raised_when_more_clients_are_asked_for_than_
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         with serving(clients=1000) as served:
-            assert served.server._capacity.clients == (1000 if hard > 2300 else hard)
+            assert served.server._admission.capacity.clients == (1000 if hard > 2300 else hard)
             assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -175,11 +180,34 @@ def test_slow_readers_silent_connections_and_clients_never_hold_more_threads_tha
                 stack.enter_context(connected(served, 3, upgrade()))
                 most = max(most, threads())
             wait_until(
-                lambda: len(served.server._responses) == 3 and served.server.client_count == 2, "all places taken"
+                lambda: len(served.server._admission._responses) == 3 and served.server.client_count == 2,
+                "all places taken",
             )
             assert ask(served.port, get("/healthz")).status == 503
             most = max(most, threads())
         assert most <= 2 * 2 + 4 + 3
+
+
+def test_a_thousand_clients_are_served() -> None:
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096:
+        pytest.skip("the hard limit of open files is too low for both ends of 1,000 connections")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4096), limits[1]))
+    subscribe = frame(TEXT, b'{"command":"subscribe","channels":["*"]}')
+    try:
+        with serving(clients=1000) as served, ExitStack() as stack:
+            sockets = []
+            for _ in range(1000):
+                (sock,) = stack.enter_context(connected(served, 1, upgrade() + subscribe))
+                sockets.append(sock)
+            wait_until(lambda: subscribers(served) == 1000, "all have subscribed", timeout=3 * TIMEOUT)
+            served.log.append(ev.system_error("told to all", "test"))
+            for sock in sockets:
+                data = b""
+                while b"told to all" not in data:
+                    data += sock.recv(65536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_silent_connection_is_dropped_with_408() -> None:

@@ -15,13 +15,13 @@ from support import ROOT, TIMEOUT
 
 from claude_mpm import __version__
 
-SERVED = {"monitor.html": "monitor.html", "asyncapi.yaml": "docs/asyncapi.yaml"}
+SERVED = {"asyncapi.yaml": "docs/asyncapi.yaml"}
 LIMIT = 6 * TIMEOUT
 
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel and an sdist. No index is asked: setuptools is that of the tests."""
+    """A directory with a wheel and an sdist, built with the setuptools of the tests and without asking an index."""
     source = tmp_path_factory.mktemp("source")
     for name in ("claude_mpm", "docs"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "data"))
@@ -50,6 +50,8 @@ def test_wheel_has_the_page_and_the_api_description(dist: Path) -> None:
     with zipfile.ZipFile(wheel) as file:
         for name, origin in SERVED.items():
             assert file.read(f"claude_mpm/data/{name}") == (ROOT / origin).read_bytes()
+        for path in (ROOT / "claude_mpm" / "page").rglob("*.*"):
+            assert file.read(path.relative_to(ROOT).as_posix()) == path.read_bytes()
 
 
 def test_wheel_has_every_module_and_no_tests(dist: Path) -> None:
@@ -64,7 +66,7 @@ def test_sdist_can_build_the_wheel_again(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as file:
         inside = {name.partition("/")[2] for name in file.getnames()}
-    assert inside >= {"setup.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", *SERVED.values()}
+    assert inside >= {"setup.py", "pyproject.toml", "LICENSE", "CHANGELOG.md", "monitor.html", *SERVED.values()}
 
 
 def test_installed_program_runs(installed: Path, tmp_path: Path) -> None:
@@ -85,8 +87,8 @@ def test_console_script_is_the_program(installed: Path) -> None:
 def test_installed_server_finds_what_it_serves(installed: Path, tmp_path: Path) -> None:
     code = (
         "from claude_mpm.server import http as pages; import claude_mpm; print(claude_mpm.__file__);"
-        "print(len(pages._find('monitor.html', 'monitor.html').read_bytes()),"
-        "len(pages._find('docs/asyncapi.yaml', 'asyncapi.yaml').read_bytes()))"
+        "print(len(pages._find('docs/asyncapi.yaml', 'asyncapi.yaml').read_bytes()),"
+        "len(pages._page_files(pages._PACKAGE / 'page')['index.html'].read_bytes()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(installed)},
@@ -94,4 +96,5 @@ def test_installed_server_finds_what_it_serves(installed: Path, tmp_path: Path) 
     )  # fmt: skip
     where, sizes = done.stdout.splitlines()
     assert Path(where).is_relative_to(installed)
-    assert sizes.split() == [str((ROOT / origin).stat().st_size) for origin in SERVED.values()]
+    expected = [ROOT / "docs/asyncapi.yaml", ROOT / "claude_mpm/page/index.html"]
+    assert sizes.split() == [str(path.stat().st_size) for path in expected]

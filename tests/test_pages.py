@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +11,13 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.server import event_lines, proof
 from claude_mpm.server import http as pages
-from claude_mpm.server import proof
-from claude_mpm.server.commands import Asker
 from claude_mpm.server.handshake import Request
-from claude_mpm.server.http import content_security_policy
+from claude_mpm.server.replies import Asker
 from claude_mpm.server.session_view import SessionView
 
-HTML = "<!doctype html><style>\nbody { color: red }\n</style><p>hé</p><script>\nlet a = '<b>';\n</script>\n"
+HTML = "<!doctype html><p>hé</p><script type=module src=page/main.js></script>\n"
 
 
 @pytest.fixture
@@ -29,6 +25,12 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation of our own making: the package directory."""
     package = tmp_path / "claude_mpm"
     (package / "data").mkdir(parents=True)
+    (package / "page" / "render").mkdir(parents=True)
+    (package / "page" / "index.html").write_text(HTML)
+    (package / "page" / "main.js").write_text("import './render/dom.js';")
+    (package / "page" / "style.css").write_text("p {}")
+    (package / "page" / "render" / "dom.js").write_text("// dom")
+    (package / "page" / "notes.txt").write_text("not served")
     monkeypatch.setattr(pages, "_PACKAGE", package)
     return package
 
@@ -42,23 +44,41 @@ def errors(served: Served, count: int) -> None:
         served.log.append(ev.system_error(str(number), "test"))
 
 
-def test_the_page_is_served_under_a_policy_that_names_its_own_script(package: Path) -> None:
-    (package.parent / "monitor.html").write_text(HTML)
+def test_the_page_is_served_under_a_policy_that_allows_its_own_files_alone(package: Path) -> None:
     with serving() as served:
         answer = ask(served.port, get("/"))
     assert (answer.status, answer.body) == (200, HTML.encode())
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     policy = dict(rule.split(" ", 1) for rule in answer.headers["content-security-policy"].split("; "))
-    for tag in ("script", "style"):
-        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", HTML, re.DOTALL)
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        assert policy[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert "ws://localhost:*" in policy["connect-src"].split() and "*" not in policy["connect-src"].split()
 
 
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [("main.js", "text/javascript"), ("render/dom.js", "text/javascript"), ("style.css", "text/css")],
+)
+def test_the_files_of_the_page_are_served_by_their_names(package: Path, path: str, content_type: str) -> None:
+    with serving() as served:
+        answer = ask(served.port, get(f"/page/{path}"))
+    assert (answer.status, answer.body) == (200, (package / "page" / path).read_bytes())
+    assert answer.headers["content-type"] == f"{content_type}; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "nope.js", "notes.txt", "render", "render/", "./main.js", "../http.py", "..%2fserver%2fhttp.py", "/etc/passwd",
+     "render/../main.js", "main.js/", "MAIN.JS", "%00main.js"],
+)  # fmt: skip
+def test_no_other_file_is_served(package: Path, path: str) -> None:
+    (package / "page" / ".." / "http.py").write_text("secret = 1")
+    with serving() as served:
+        assert ask(served.port, get(f"/page/{path}")).status == 404
+
+
 def test_every_answer_is_final_and_opens_nothing(package: Path) -> None:
-    (package.parent / "monitor.html").write_text(HTML)
     with serving() as served:
         for path in ("/", "/healthz", "/status", "/events", "/nope", "/events?since=x"):
             headers = ask(served.port, get(path, Origin="http://localhost:3000")).headers
@@ -84,22 +104,9 @@ def test_the_proof_is_the_size_of_an_image_and_belongs_to_token_port_and_nonce()
     assert [answer.status for answer in malformed] == [400, 400]
 
 
-def test_windows_line_ends_are_hashed_as_a_browser_reads_them(package: Path) -> None:
-    (package.parent / "monitor.html").write_bytes(HTML.replace("\n", "\r\n").encode())
-    with serving() as served:
-        answer = ask(served.port, get("/"))
-    assert answer.headers["content-security-policy"] == content_security_policy(HTML)
-
-
-def test_a_page_without_script_or_style_may_have_none() -> None:
-    assert "script-src 'none'; style-src 'none'" in content_security_policy("<p>x</p>")
-
-
-def test_an_installed_package_brings_the_page_itself(package: Path) -> None:
-    (package / "data" / "monitor.html").write_text(HTML)
+def test_an_installed_package_brings_the_description_itself(package: Path) -> None:
     (package / "data" / "asyncapi.yaml").write_text("asyncapi: 3.0.0\n")
     with serving() as served:
-        assert ask(served.port, get("/")).body == HTML.encode()
         assert ask(served.port, get("/asyncapi.yaml")).body == b"asyncapi: 3.0.0\n"
 
 
@@ -112,17 +119,17 @@ def test_the_description_of_the_interface_is_served_from_a_checkout(package: Pat
 
 
 def test_what_is_not_installed_is_404(package: Path) -> None:
+    (package / "page" / "index.html").unlink()
     with serving() as served:
         for path in ("/", "/asyncapi.yaml"):
             assert ask(served.port, get(path)).status == 404
 
 
 def test_a_page_that_cannot_be_read_is_503(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(*args: object, **kwargs: object) -> str:
+    def unreadable(*args: object, **kwargs: object) -> bytes:
         raise OSError(24, "Too many open files")
 
-    (package.parent / "monitor.html").write_text(HTML)
-    monkeypatch.setattr(Path, "read_text", unreadable)
+    monkeypatch.setattr(Path, "read_bytes", unreadable)
     with serving() as served:
         assert ask(served.port, get("/")).status == 503
 
@@ -198,9 +205,8 @@ def test_head_is_get_without_the_body() -> None:
 
 
 def test_with_a_token_only_the_page_and_the_health_are_open(package: Path) -> None:
-    (package.parent / "monitor.html").write_text(HTML)
     with serving(Config(token=TOKEN)) as served:
-        for path in ("/", "/healthz"):
+        for path in ("/", "/healthz", "/page/main.js", "/page/style.css"):
             assert ask(served.port, get(path)).status == 200
         for path in ("/status", "/instances", "/events", "/asyncapi.yaml", "/nope"):
             answer = ask(served.port, get(path))
@@ -236,8 +242,8 @@ def test_events_are_read_from_the_log_while_they_are_sent_and_a_slow_reader_is_t
     for number in range(300):
         log.append(ev.system_error(str(number), "test"))
     reader = events_of(log)
-    taken = [next(reader)["seq"] for _ in range(pages.PIECE_EVENTS)]
-    assert taken == list(range(1, pages.PIECE_EVENTS + 1))
+    taken = [next(reader)["seq"] for _ in range(event_lines.PIECE_EVENTS)]
+    assert taken == list(range(1, event_lines.PIECE_EVENTS + 1))
     for number in range(280):
         log.append(ev.system_error(str(number), "test"))
     gap, *rest = reader
@@ -265,4 +271,4 @@ def test_pieces_of_events_are_small() -> None:
     asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
     sizes = [len(piece) for piece in pages.page(Request("GET", "/events", {}, {}), asker).body]
     assert len(sizes) > 10
-    assert max(sizes) < pages.PIECE_BYTES + 11_000
+    assert max(sizes) < event_lines.PIECE_BYTES + 11_000

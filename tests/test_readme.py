@@ -1,9 +1,10 @@
-"""The README's examples, run as they stand there."""
+"""The README's examples, run as they stand there; and its command lines, checked against the program."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,12 +16,15 @@ from program import PROGRAM, environment, port_in
 from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
 
+from claude_mpm.cli.main import COMMANDS
+from claude_mpm.cli.options import config_from
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO = ("--demo", "--websocket-port", "0")
 
 
 def example(language: str) -> str:
-    """The one block of that language, for the given port instead of the default one."""
+    """The only block of code in that language."""
     (block,) = re.findall(rf"```{language}\n(.*?)```", README, re.S)
     assert isinstance(block, str)
     return block
@@ -28,7 +32,7 @@ def example(language: str) -> str:
 
 @pytest.fixture()
 def demo(home: Path, tmp_path: Path) -> Iterator[int]:
-    """The port of a demo at ten times its speed."""
+    """The port of a demo that plays at ten times its speed."""
     with Terminal([*PROGRAM, *DEMO], env=environment(home, CLAUDE_MPM_DEMO_SPEED="10"), cwd=tmp_path) as terminal:
         yield wait_until(lambda: port_in(bytes(terminal.output)), "the demo's port") or 0
 
@@ -78,3 +82,28 @@ def test_the_javascript_example_logs_every_event_in_a_page_from_localhost(demo: 
         wait_until(seen, "events in the page's console", TIMEOUT * 2)
     finally:
         tab.driver.quit()
+
+
+def shell_commands() -> list[list[str]]:
+    """The arguments of every claude-mpm in a shell block."""
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.S))
+    return [shlex.split(line)[1:] for line in blocks.splitlines() if line.startswith(("bin/claude-mpm", "claude-mpm"))]
+
+
+def test_every_command_line_is_one_that_the_program_understands() -> None:
+    assert len(shell_commands()) >= 7
+    for args in shell_commands():
+        if args and not args[0].startswith("-"):
+            assert args[0] in COMMANDS, args
+            continue
+        config, is_demo = config_from(args, {})
+        assert config.websocket or is_demo, args
+        assert set(config.claude_args) <= {"--resume", "-p", "say hello"}, args
+
+
+def test_the_extra_that_the_install_section_names_is_there() -> None:
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    (section,) = re.findall(r"\n## Install\n(.*?)\n## ", README, re.S)
+    extras = set(re.findall(r"'\.\[(\w+)\]'", section))
+    assert extras == {"screen"} and '"screen": ["pyghostty' in setup
+    assert "pipx install" in section and "bin/pip install" in section

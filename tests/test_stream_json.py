@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from sightings import as_line, kinds, patient, records
 from support import DATA
 
 from claude_mpm.sources.parse import stream_json
-from claude_mpm.sources.parse.observations import AgentEnded, AgentSeen, ApiFailed, Cost, Observation, Said, TurnEnded
+from claude_mpm.sources.parse.observations import (
+    AgentEnded,
+    AgentSeen,
+    ApiFailed,
+    ContextWindow,
+    Cost,
+    Observation,
+    Said,
+    TurnEnded,
+)
 
 FILES = sorted((DATA / "stream_json").glob("*.jsonl"))
 
@@ -71,3 +81,15 @@ def test_no_bytes_are_an_exception(data: bytes) -> None:
 
 def test_plain_text_output_is_nothing() -> None:
     assert stream_json.parse(b"All done.") == [] and stream_json.parse(b"42") == [] and stream_json.parse(b'"x"') == []
+
+
+def test_a_result_tells_how_much_the_context_of_each_model_holds() -> None:
+    found = parsed(DATA / "stream_json/stream-json.v2.1.330-tasks-bg.jsonl")
+    windows = {(one.model, one.tokens) for one in found if isinstance(one, ContextWindow)}
+    assert windows == {("claude-opus-5-5", 1_000_000)}
+
+
+@pytest.mark.parametrize("usage", [None, [], {"m": None}, {"m": {"contextWindow": "x"}}, {"": {"contextWindow": 5}}])
+def test_a_context_window_of_another_shape_is_none(usage: object) -> None:
+    line = json.dumps({"type": "result", "subtype": "success", "session_id": "s1", "modelUsage": usage})
+    assert not [one for one in stream_json.parse(line.encode()) if isinstance(one, ContextWindow)]

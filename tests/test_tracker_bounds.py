@@ -466,3 +466,19 @@ def test_the_lists_of_many_agents_are_bounded() -> None:
         for n in range(200):
             todos = [{"content": f"{n:03} {i:02000}", "status": "pending"} for i in range(40)]
             fed.observe(obs.ToolStarted(Who("s1", f"agent{n}"), fed.now, f"t{n}", "TodoWrite", {"todos": todos}))
+
+
+def test_the_context_is_told_in_percent_once_its_size_is_known_and_never_guessed() -> None:
+    """An answer of `Fed.answer` is based on 1 + 3 + 4 tokens; an agent's says nothing of the main conversation."""
+    fed = Fed()
+    assert "context_percent" not in one_of(fed.answer(None, "a1"), ev.CLAUDE_USAGE).data
+    fed.observe(obs.ContextWindow(MAIN, fed.now, "another", 100))
+    assert "context_percent" not in one_of(fed.answer(None, "a2"), ev.CLAUDE_USAGE).data
+    fed.observe(obs.ContextWindow(MAIN, fed.now, "m", 200))
+    assert one_of(fed.answer(None, "a3"), ev.CLAUDE_USAGE).data["context_percent"] == 4.0
+    assert one_of(fed.observe(obs.Cost(MAIN, fed.now, 0.5)), ev.CLAUDE_USAGE).data["context_percent"] == 4.0
+    fed.observe(obs.ContextWindow(MAIN, fed.now, "m", 2))
+    assert one_of(fed.answer(None, "a4"), ev.CLAUDE_USAGE).data["context_percent"] == 100.0
+    fed.delegate("t1", "agent1")
+    events = fed.answer("agent1", "b1") + fed.observe(obs.TurnEnded(Who("s1", "agent1"), fed.now, None))
+    assert not [event for event in events if event.type == ev.CLAUDE_USAGE and "context_percent" in event.data]

@@ -30,6 +30,7 @@ measurements (all of them if none is named):
   memory      front, monitor and each idle client, and idle processor time; beside a Python that sleeps
   output      from a line Claude shows to its receipt by 10 clients, 500 lines a second
   transcript  from a line Claude writes to its receipt; beside `tail -f`
+  archive     2,000 sessions that are over (2 GB) listed and searched; one of 100 MB opened at its end
   hook        one hook as Claude runs it; beside `sh -c 'cat >/dev/null'`
 
 Ratios and differences mean something on any machine, the other figures only on yours. On a busy machine take
@@ -37,7 +38,18 @@ Ratios and differences mean something on any machine, the other figures only on 
 
 exit code: 0 measured; 2 usage, or a measurement could not be made; 130 interrupted
 """
-MEASUREMENTS = ("terminal", "keystroke", "start", "fanout", "steady", "memory", "output", "transcript", "hook")
+MEASUREMENTS = (
+    "terminal",
+    "keystroke",
+    "start",
+    "fanout",
+    "steady",
+    "memory",
+    "output",
+    "transcript",
+    "archive",
+    "hook",
+)
 BEGIN, END = "<!-- begin: printed by tools/bench.py -->\n", "<!-- end: printed by tools/bench.py -->\n"
 
 

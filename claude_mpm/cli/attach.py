@@ -1,4 +1,4 @@
-"""`claude-mpm attach PID`: watch a claude that already runs."""
+"""`claude-mpm attach PID`: watch a claude that is already running."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from claude_mpm.errors import UsageError
 
 
 def run(args: Sequence[str]) -> int:
+    """Watch until that claude ends or Ctrl-C; returns the exit code. Main thread only; blocks.
+
+    Raises:
+        UsageError: there is no such claude of this user, or the port cannot be had.
+    """
     parser = command_parser(
         "attach",
-        "Watch a claude of your own that is already running: everything but its output and its screen.",
-        "It goes on untouched when this ends. Ctrl-C stops watching.\n\n"
-        "exit code: 0 when that claude ended; 2 usage, or it cannot be watched; 130 after Ctrl-C",
+        "Watch a claude of yours that is already running: everything but its output and its screen.",
+        "Ctrl-C stops watching; that claude goes on untouched.\n\n"
+        "exit code: 0 that claude has ended; 2 usage, or it cannot be watched; 130 Ctrl-C",
     )
     parser.add_argument(
-        "pid", type=_pid, metavar="PID", help="which claude; `ps -C claude` or `pgrep -a claude` lists them"
+        "pid",
+        type=_pid,
+        metavar="PID",
+        help="the process id of that claude; `pgrep -a claude` lists those that are running",
     )
     add_server_args(parser)
     chosen = parser.parse_args(args)
@@ -37,15 +45,15 @@ def run(args: Sequence[str]) -> int:
 
 def _pid(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a process id; `pgrep -a claude` lists those of claude")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a process id; `pgrep -a claude` lists those of Claude")
     return int(text)
 
 
 def _directories(pid: int) -> tuple[Path, Path]:
-    """Where that claude keeps its files, and where it works.
+    """The configuration directory and the working directory of that claude.
 
     Raises:
-        UsageError: there is no such process of ours, or it is not a claude.
+        UsageError: there is no such process of this user, or it is not a claude.
     """
     from claude_mpm.system.processes import looks_like_claude, surroundings
 

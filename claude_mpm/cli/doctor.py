@@ -1,4 +1,4 @@
-"""`claude-mpm doctor`: which sources a given claude offers, and what to do about a missing one."""
+"""`claude-mpm doctor`: which sources a given claude offers, and what to do about those that are missing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +15,24 @@ from claude_mpm.cli.options import command_parser
 from claude_mpm.errors import ClaudeMpmError
 from claude_mpm.launch.command import SETTINGS_SINCE, Command, build
 
-VERSION_TIME = 15.0  # seconds; a node-based claude needs one, on a cold disk several
+VERSION_TIME = 15.0  # seconds; `claude --version` takes one with node, and several on a cold disk
 INOTIFY = Path("/proc/sys/fs/inotify")
 Version = tuple[int, ...]
 
 
 def run(args: Sequence[str]) -> int:
+    """Print the findings and return the exit code. Blocks up to VERSION_TIME."""
     parser = command_parser(
         "doctor",
-        "Say what can be seen of a given claude, and what to do about the rest.",
-        "exit code: 0 when Claude and its transcript can be followed, 1 when not, 2 usage",
+        "Say what can be seen of the installed claude, and how to see more.",
+        "exit code: 0 Claude and its transcript can be followed; 1 they cannot; 2 usage",
     )
-    parser.add_argument("--claude", default=os.environ.get("CLAUDE_MPM_CLAUDE") or "claude", metavar="PATH")
+    parser.add_argument(
+        "--claude",
+        default=os.environ.get("CLAUDE_MPM_CLAUDE") or "claude",
+        metavar="PATH",
+        help="the claude to examine (default: $CLAUDE_MPM_CLAUDE, or claude)",
+    )
     chosen = parser.parse_args(args)
     findings = examine(chosen.claude, os.environ)
     for finding in findings:
@@ -38,7 +45,13 @@ def run(args: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Finding:
-    """One source or need: is it there, what it gives, and what to do when it is not."""
+    """One source of events, or one thing they need.
+
+    Attributes:
+        ok: whether it is there.
+        says: what it gives, or why it is missing.
+        hint: what to do when it is missing.
+    """
 
     name: str
     ok: bool
@@ -47,7 +60,7 @@ class Finding:
 
 
 def examine(claude: str, environ: Mapping[str, str]) -> list[Finding]:
-    """Look at one claude and this machine. Starts `claude --version` and nothing else; blocks up to VERSION_TIME."""
+    """Examine one claude and this machine. Runs `claude --version` and nothing else; blocks up to VERSION_TIME."""
     try:
         command = build(claude, ("--version",), environ)
     except ClaudeMpmError as error:
@@ -55,7 +68,7 @@ def examine(claude: str, environ: Mapping[str, str]) -> list[Finding]:
     version, said = version_of(command)
     if version is None:
         return [
-            Finding("claude", False, f"{command.executable}: {said}", "name another with --claude PATH"),
+            Finding("claude", False, f"{command.executable}: {said}", "choose another with --claude PATH"),
             *_machine(),
         ]
     found = [Finding("claude", True, f"{said}, {command.executable}")]
@@ -63,7 +76,7 @@ def examine(claude: str, environ: Mapping[str, str]) -> list[Finding]:
 
 
 def version_of(command: Command) -> tuple[Version | None, str]:
-    """The version as numbers, and what claude said (or why it said nothing)."""
+    """The version as numbers, or None, and the line that claude printed, or why there is none."""
     try:
         done = subprocess.run(
             command.argv,
@@ -78,23 +91,23 @@ def version_of(command: Command) -> tuple[Version | None, str]:
     said = done.stdout.strip().partition("\n")[0]
     number = re.match(r"(\d+)\.(\d+)\.(\d+)", said)
     if done.returncode or number is None:
-        return None, f"--version ended with code {done.returncode} and no version"
+        return None, f"--version exited with code {done.returncode} and printed no version"
     return tuple(int(part) for part in number.groups()), said
 
 
 def sources(version: Version, environ: Mapping[str, str]) -> list[Finding]:
-    """What a version records (docs/claude-code.md has the table). Pure."""
+    """What a version of Claude Code records; docs/claude-code.md has the table. Pure."""
     session_file, hooks = version >= (2, 1), version >= SETTINGS_SINCE
     todo_tools = environ.get("CLAUDE_CODE_ENABLE_TODO_TOOLS", "1") not in ("0", "false")
     return [
-        Finding("transcript", True, "messages, tools, usage, agents" + ("" if version >= (2,) else "; an agent's own lines come at its end")),
+        Finding("transcript", True, "messages, tools, usage, agents" + ("" if version >= (2,) else "; an agent's messages appear when it ends")),
         Finding(
-            "hooks", hooks, "permission dialogs, session changes, agents' ends" if hooks else "this version does not know --settings",
+            "hooks", hooks, "permission dialogs, session changes, ends of agents" if hooks else "this version has no --settings",
             None if hooks else "update claude to see permission dialogs",
         ),
         Finding(
-            "session file", session_file, "idle, busy, waiting at any moment" if session_file else "not written by this version",
-            None if session_file else "an interrupt by Esc is seen from the transcript; update claude for more",
+            "session file", session_file, "idle, busy or waiting, at any moment" if session_file else "not written by this version",
+            None if session_file else "an interrupt with Esc is read from the transcript; update claude to see it at once",
         ),
         Finding(
             "todos", version < (2, 1, 250) or todo_tools, "the todo list" if todo_tools else "turned off by CLAUDE_CODE_ENABLE_TODO_TOOLS",
@@ -105,9 +118,13 @@ def sources(version: Version, environ: Mapping[str, str]) -> list[Finding]:
 
 def _files(config_dir: Path) -> list[Finding]:
     if not config_dir.exists():
-        return [Finding("config directory", True, f"{config_dir} (made by claude at its first start)")]
+        return [Finding("config directory", True, f"{config_dir} (claude creates it at its first start)")]
     ok = os.access(config_dir, os.R_OK | os.X_OK)
-    hint = None if ok else f"make {config_dir} readable for you: without it only the process and its output are seen"
+    hint = (
+        None
+        if ok
+        else f"make {config_dir} readable for yourself; without it only the process and its output can be seen"
+    )
     return [Finding("config directory", ok, str(config_dir), hint)]
 
 
@@ -117,12 +134,12 @@ def _machine() -> list[Finding]:
     screen = importlib.util.find_spec("pyghostty") is not None
     return [
         Finding(
-            "file events", not few, "inotify" if watches is not None else "the system's own",
-            "few inotify watches: files are polled when they run out; sysctl fs.inotify.max_user_watches=65536" if few else None,
+            "file events", not few, "inotify" if watches is not None else "of the operating system",
+            "when the few inotify watches run out, files are polled; more: sysctl fs.inotify.max_user_watches=65536" if few else None,
         ),
         Finding(
-            "screen", screen, "the terminal's picture on the page" if screen else "pyghostty is not installed",
-            None if screen else "pip install pyghostty",
+            "screen", screen, "a live picture of the terminal on the page" if screen else "pyghostty is not installed",
+            None if screen else f"{sys.executable} -m pip install 'pyghostty>=0.1.3,<0.2' (wheels for Linux with glibc, and macOS 13 or later)",
         ),
     ]  # fmt: skip
 

@@ -68,7 +68,12 @@ def _start(data: Data) -> str:
     info = data["instance_info"]
     port = f"port {data['websocket_port']}"
     return _join(
-        data["reason"], data["session_id"] or "no session id yet", info["working_dir"], port, data["launch_method"]
+        data["reason"],
+        info.get("name"),
+        data["session_id"] or "no session id yet",
+        info["working_dir"],
+        port,
+        data["launch_method"],
     )
 
 
@@ -158,7 +163,8 @@ def _system_status(data: Data) -> str:
     clients = f"{data['connected_clients']} client{'' if data['connected_clients'] == 1 else 's'}"
     todos = f"todos {stats['completed']}/{stats['total']}" if stats.get("total") else None
     pid = f"pid {data['claude_pid']}" if data["claude_pid"] else None
-    return _join(f"claude {data['claude_status']}", data.get("activity"), pid, info["working_dir"], todos, clients)
+    where = (info.get("name"), info["working_dir"])
+    return _join(f"claude {data['claude_status']}", data.get("activity"), pid, *where, todos, clients)
 
 
 def _error(data: Data) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claude_mpm.cli.options import config_from
-from claude_mpm.cli.startup import announce, bind_port, require_libraries
+from claude_mpm.cli.startup import announce, bind_port, page_url, require_home, require_libraries
 from claude_mpm.cli.terminal_lines import say
 from claude_mpm.config import Config
+from claude_mpm.errors import UsageError
 from claude_mpm.launch import command as claude
 from claude_mpm.launch.become import become
 from claude_mpm.launch.command import Command
@@ -24,22 +25,37 @@ NO_HOOKS = "Claude runs without our hooks"
 
 
 def run(args: Sequence[str]) -> int:
-    """Start Claude as `args` say; returns the exit code. Does not return where this process becomes Claude."""
+    """Start Claude as `args` say and return the exit code. Does not return when this process becomes Claude.
+
+    Raises:
+        ClaudeMpmError: nothing was started; its subclasses say why.
+        SystemExit: argparse has printed help, the version or a complaint.
+    """
     config, is_demo = config_from(args, os.environ)
     with ExitStack() as undo:  # unwound by the monitor once there is one
         temporary = [_demo_world(undo)] if is_demo else []
-        build = claude.build(config.claude, config.claude_args, os.environ) if not is_demo else None
-        command = build or claude.demo(config.claude_args, os.environ)
+        command = claude.demo(config.claude_args, os.environ) if is_demo else _claude_command(config)
         if not config.websocket:
             become(command)
+        require_home()
         require_libraries()
         sockets = bind_port(config)
         for listening in sockets:
             undo.callback(listening.close)
         announce(config, sockets)
-        if is_demo and not (os.isatty(0) and os.isatty(1)):
-            say("no terminal here, so the demo prints plain lines")
+        if is_demo:
+            command = command._replace(env={**command.env, "CLAUDE_MPM_DEMO_URL": page_url(config, sockets)})
+            if not (os.isatty(0) and os.isatty(1)):
+                say("there is no terminal here, so the demo prints plain lines")
         return _watched(config, command, sockets, temporary, undo)
+
+
+def _claude_command(config: Config) -> Command:
+    """The real Claude's command. --name is an option of Claude's own, too, so a session that knows it gets it as well."""
+    command = claude.build(config.claude, config.claude_args, os.environ)
+    if config.claude_name is None or not command.is_session or not claude.takes_name(command.version):
+        return command
+    return command._replace(argv=(command.argv[0], "--name", config.claude_name, *command.argv[1:]))
 
 
 def _watched(
@@ -57,7 +73,7 @@ def _watched(
     front_pid = os.getpid()
 
     def watch(control_fd: int, data_fd: int | None) -> None:
-        """In the monitor's process. What is loaded here is never loaded in the front."""
+        """Run the monitor, in its own process: what is imported here is never imported by the front."""
         from claude_mpm.monitor import entry
         from claude_mpm.monitor.run_info import RunInfo
 
@@ -102,12 +118,16 @@ def _unanswerable(config: Config, command: Command) -> str | None:
 def _with_hooks(
     config: Config, command: Command, answers: bool, undo: ExitStack
 ) -> tuple[Command, Path | None, str | None]:
-    """The command with our hooks, their spool, and why there are none: the session goes on without them."""
+    """Add our hooks to the command.
+
+    Returns:
+        The command, the hooks' spool directory, and, where the session must do without hooks, the reason for it.
+    """
     if not config.hooks or not command.is_session:
         return command, None, None
     if not claude.takes_settings(command.version):
         number = ".".join(map(str, command.version or ()))
-        return command, None, f"Claude runs without our hooks: version {number} does not know --settings"
+        return command, None, f"Claude runs without our hooks: version {number} has no --settings"
     from claude_mpm.launch.hook_settings import hook_settings
     from claude_mpm.system.state_dir import make_spool
 
@@ -121,11 +141,23 @@ def _with_hooks(
 
 
 def _demo_world(undo: ExitStack) -> Path:
-    """A temporary directory with a project and a Claude configuration; nothing outside it is touched."""
+    """Make the demo's project and Claude configuration in a temporary directory and change to the project.
+
+    The demo touches nothing outside this directory. `undo` removes it and changes back.
+
+    Raises:
+        UsageError: there is no place for temporary files, or the current directory has been deleted.
+    """
     import tempfile
 
-    undo.callback(os.chdir, Path.cwd())
-    directory = Path(tempfile.mkdtemp(prefix="claude-mpm-demo-"))
+    try:
+        undo.callback(os.chdir, Path.cwd())
+    except FileNotFoundError:
+        raise UsageError("the current directory no longer exists; change to another first") from None
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="claude-mpm-demo-"))
+    except OSError as error:
+        raise UsageError(f"cannot make a temporary directory for the demo: {error.strerror}") from None
     undo.callback(shutil.rmtree, directory, ignore_errors=True)
     project = directory / "demo-project"
     project.mkdir()

@@ -1,7 +1,8 @@
-"""What every command that serves does first: see that the libraries are there, take the port, say where the page is."""
+"""What every command that serves does first: check the libraries, bind the port, say where the page is."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,12 +16,16 @@ from claude_mpm.errors import PortTaken, UsageError
 if TYPE_CHECKING:
     import socket
 
-ENDING_TIME = 2.0  # seconds a port is waited for whose session has ended, while its monitor takes leave of clients
-ENDING_POLL = 0.02  # seconds between two tries
+ENDING_TIME = 2.0  # seconds; how long to wait for the port of a session whose monitor is still closing connections
+ENDING_POLL = 0.02  # seconds between two attempts to bind
 
 
 def require_libraries() -> None:
-    """UsageError when a library that watching needs is missing: better said now than found by the first client."""
+    """Check for the libraries that watching needs, before Claude takes the screen.
+
+    Raises:
+        UsageError: one is missing; the text has the command that installs it.
+    """
     missing = [name for name in ("simple_websocket", "wsproto", "watchdog", "psutil") if find_spec(name) is None]
     if missing:
         words = " ".join(name.replace("_", "-") for name in missing)
@@ -29,22 +34,36 @@ def require_libraries() -> None:
         )
 
 
-def bind_port(config: Config) -> list[socket.socket]:
-    """The listening sockets. Blocks up to ENDING_TIME where a session that has just ended still has the port.
+def require_home() -> None:
+    """Check that there is a home directory to keep the registry of instances and the logs in.
 
     Raises:
-        PortTaken: it says who has the port and which one is free.
+        UsageError: HOME is not set, and the system knows no home directory of this user (often so in containers).
+    """
+    if os.path.expanduser("~") == "~":
+        raise UsageError("this user has no home directory; set HOME to a directory that claude-mpm may write to")
+
+
+def bind_port(config: Config) -> list[socket.socket]:
+    """Bind the port the user named, or else the default port or the next free one; returns listening sockets.
+
+    Blocks for up to ENDING_TIME while the monitor of a session that has just ended still holds the port.
+
+    Raises:
+        PortTaken: the named port is in use; the text says by whom, and which port is free.
         UsageError: the system refuses the port, or other machines could connect and there is no token.
     """
     from claude_mpm.server.bind import bind, next_free, require_token
 
     deadline = time.monotonic() + ENDING_TIME
+    was_released = True  # the last try comes after the last look, or a port that became free in between is missed
     while True:
         try:
             sockets = bind(config.host, config.port)
             break
         except PortTaken:
-            if time.monotonic() < deadline and _is_being_released(config):
+            if time.monotonic() < deadline and was_released:
+                was_released = _is_being_released(config)
                 time.sleep(ENDING_POLL)
                 continue
         sockets = next_free(config.host, config.port)
@@ -56,17 +75,21 @@ def bind_port(config: Config) -> list[socket.socket]:
 
 
 def _is_being_released(config: Config) -> bool:
-    """Whether a session of ours that has ended still has the port."""
+    """Whether a monitor of ours holds the port whose session is over."""
     from claude_mpm.system.instances import is_ending
 
     return is_ending(config.port, config.state_dir)
 
 
 def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
-    """The port is taken: say which is used instead; a port the user named is never replaced. Raises PortTaken then."""
+    """Tell the user that the default port is in use, and which port is used instead.
+
+    Raises:
+        PortTaken: the user named the port, and a named port is never replaced. `free` is closed.
+    """
     free_port = free[0].getsockname()[1]
     if not config.port_given:
-        say(f"port {config.port} is taken, so this one is on {free_port}")
+        say(f"port {config.port} is in use; this session is on port {free_port}")
         return
     from claude_mpm.system.instances import who_holds
 
@@ -78,11 +101,16 @@ def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
     )
 
 
-def announce(config: Config, sockets: Sequence[socket.socket]) -> None:
-    """One line before Claude has the screen; the token goes behind `#`, which no server and no log sees."""
+def page_url(config: Config, sockets: Sequence[socket.socket]) -> str:
+    """The address of the page, without the token."""
     host = config.host or "localhost"
-    url = f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
-    say(f"watch this session at {url}{' (the token is asked for there)' if config.token else ''}")
+    return f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
+
+
+def announce(config: Config, sockets: Sequence[socket.socket]) -> None:
+    """Say where the page is, before Claude takes the screen, and open it when the user asked for that."""
+    url = page_url(config, sockets)
+    say(f"watch this session at {url}{' (the page asks for the token)' if config.token else ''}")
     if config.open_page:
         from claude_mpm.cli.browser import open_page
 

@@ -1,4 +1,4 @@
-"""Words for the user's terminal."""
+"""Lines for the user's terminal."""
 
 from __future__ import annotations
 
@@ -7,20 +7,25 @@ import sys
 
 
 def say(sentence: str) -> None:
-    """Show the user a sentence, on stderr."""
+    """Print a sentence for the user to stderr, with the program's name. Blocks while the terminal takes nothing."""
+    note(f"claude-mpm: {sentence}")
+
+
+def note(line: str) -> None:
+    """Print a line to stderr. Blocks while the terminal takes nothing; any thread may call it."""
     try:
-        print(f"claude-mpm: {sentence}", file=sys.stderr, flush=True)
-    except OSError:  # nobody reads our stderr
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nobody reads stderr, or it has been closed: there is nobody left to tell
         pass
 
 
 def printable(text: str) -> str:
-    """A name somebody else chose, on one line of our terminal: without control characters."""
+    """Make a text that somebody else chose safe for one line of a terminal: `?` replaces every control character."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def forget_stdout() -> None:
-    """Send what is still buffered nowhere, or the interpreter would complain of it at its end."""
+    """Discard what stdout still buffers; otherwise the interpreter complains when it flushes at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)

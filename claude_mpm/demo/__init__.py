@@ -1,1 +1,1 @@
-"""What `claude-mpm --demo` shows: a stand-in for claude that plays a two-minute session and says that it is one."""
+"""`claude-mpm --demo`: a stand-in for claude that plays a two-minute session and says that it is a stand-in."""

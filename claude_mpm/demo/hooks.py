@@ -1,4 +1,4 @@
-"""The commands that `--settings` names, run one after the other by a thread of their own."""
+"""Runs the command hooks that `--settings` names, one after the other, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MAX_WAITING = 2000  # hooks; the whole story has some 200
-DRAIN = 10.0  # seconds the end of the session waits for hooks that have not run yet
-HOOK_TIME = 60.0  # seconds, where the settings name no timeout
+MAX_WAITING = 2000  # hooks in the queue; the whole story has about 200
+DRAIN = 10.0  # seconds that the end of the session waits for hooks that have not run yet
+HOOK_TIME = 60.0  # seconds; a hook's time limit when the settings name none
 
 
 def load(settings: str | None) -> dict[str, list[Any]]:
-    """The `hooks` of a settings file or of inline JSON.
+    """The `hooks` of a settings file, or of inline JSON.
 
     Raises:
-        ValueError: no such file, or no JSON object; the text is for the user.
+        ValueError: there is no such file, or its hooks have the wrong shape; the text is for the user.
     """
     if not settings:
         return {}
@@ -37,36 +37,40 @@ def load(settings: str | None) -> dict[str, list[Any]]:
 
 
 def commands(hooks: Mapping[str, list[Any]], payload: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Command lines and time limits (seconds) that `payload` is meant for."""
-    found: list[tuple[str, float]] = []
+    """The commands that want `payload`, each with its time limit in seconds."""
+    wanted: list[tuple[str, float]] = []
     for group in hooks.get(payload["hook_event_name"], ()):
         matcher = group.get("matcher") or "*"
         meant = matcher == "*" or re.fullmatch(matcher, payload.get("tool_name", ""))
         given = [hook for hook in group.get("hooks", ()) if hook.get("type") == "command"]
         lines = [(str(hook["command"]), float(hook.get("timeout", HOOK_TIME))) for hook in given]
-        found += lines if meant else []
-    return found
+        wanted += lines if meant else []
+    return wanted
 
 
 class Hooks:
-    """put() and stop() belong to one thread."""
+    """A queue of hook payloads and the thread `demo-hooks` that runs their commands.
+
+    start(), put() and stop() are called from one thread.
+    """
 
     def __init__(self, hooks: Mapping[str, list[Any]], cwd: str, environment: Mapping[str, str]) -> None:
         self._hooks, self._cwd, self._environment = hooks, cwd, {**os.environ, **environment}
         self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(MAX_WAITING)
         self._child: subprocess.Popen[bytes] | None = None
-        self._late = threading.Event()  # set: what still waits is dropped
+        self._late = threading.Event()  # set: drop what is still in the queue
         self._thread = threading.Thread(target=self._run_all, name="demo-hooks")
 
     def start(self) -> None:
         self._thread.start()
 
     def put(self, payload: Mapping[str, Any]) -> None:
+        """Queue the hooks that want `payload`. Blocks while MAX_WAITING are queued."""
         if commands(self._hooks, payload):
             self._queue.put(payload)
 
     def stop(self) -> None:
-        """Wait for the hooks still to run, at most DRAIN seconds."""
+        """Let the queued hooks run for at most DRAIN seconds, then kill the running one and join the thread."""
         self._queue.put(None)
         self._thread.join(DRAIN)
         self._late.set()
@@ -93,7 +97,9 @@ class Hooks:
                 cwd=self._cwd,
                 env=self._environment,
             )
-        except OSError:  # the directory is gone, or the system is out of processes: claude goes on, too
+        except (
+            OSError
+        ):  # the directory is gone, or the system has no process left: Claude goes on without the hook, too
             return
         self._child = child
         try:

@@ -1,33 +1,36 @@
-"""Steps of the story turned into what claude would write for them."""
+"""Turns the steps of the story into what Claude would write for them."""
 
 from __future__ import annotations
 
-from claude_mpm.demo.shapes import KIND_OF_TASK, MODEL, Effect, File, Record, Shapes, Talk, response
+from claude_mpm.demo.effects import Effect, File, Record
+from claude_mpm.demo.shapes import CONTEXT_WINDOW, KIND_OF_TASK, MODEL, Shapes, Talk
 from claude_mpm.demo.story import Step
 
 REJECTED = "The user doesn't want to proceed with this tool use. The tool use was rejected."
 
 
 class Records(Shapes):
-    """Turns steps into effects. Touches nothing: whoever calls it writes, runs and prints. One thread."""
+    """Turns steps into effects, and does nothing itself: its caller writes the files, runs the hooks, prints. One thread."""
 
-    # --- what the caller tells ---
+    # --- called from outside ---
 
     def start(self) -> list[Effect]:
+        """The session begins."""
         self._hook("SessionStart", source="startup", model=MODEL)
         self._status("idle")
         return self._take()
 
     def apply(self, step: Step) -> list[Effect]:
+        """The step happens."""
         getattr(self, f"_{step.kind}")(step)
         return self._take()
 
     def open_call(self) -> str:
-        """The name of the main conversation's open call, or ""."""
+        """The story's name of the main conversation's open call, or ""."""
         return next((use for use, (call, _, _) in self.open.items() if not call.by), "")
 
     def interrupt(self) -> list[Effect]:
-        """Esc: the open call is rejected and the turn is over. No hook tells of it (as in every version)."""
+        """Esc: the open call is rejected and the turn is over. No hook runs for it, in any version of Claude Code."""
         use, words = self.open_call(), "[Request interrupted by user]"
         if use:
             _, use_id, _ = self.open.pop(use)
@@ -40,6 +43,9 @@ class Records(Shapes):
         return self._take()
 
     def finish(self, reason: str) -> list[Effect]:
+        """The session ends; `reason` as the SessionEnd hook gives it."""
+        if self._tokens["output"]:
+            self._cost_state()
         self._hook("SessionEnd", reason=reason)
         if self._interactive:
             self._effects.append(File(self._session_file, "remove"))
@@ -69,14 +75,16 @@ class Records(Shapes):
 
     def _call(self, step: Step) -> None:
         talk, use_id = self._talk(step.by), self._id("toolu")
-        self._block(talk, {"type": "tool_use", "id": use_id, "name": step.tool, "input": dict(step.input)}, "tool_use")
+        self._block(
+            talk, {"type": "tool_use", "id": use_id, "name": step.tool, "input": self._results.given(step)}, "tool_use"
+        )
         talk.tool_uses += 1
         self.open[step.use] = (step, use_id, self._clock())
         self._tool_hook("PreToolUse", step, use_id)
 
     def _result(self, step: Step) -> None:
         call = self.open[step.use][0]
-        self._close(step.use, step.text, response(call, step.text, step.ok), step.ok)
+        self._close(step.use, step.text, self._results.result(call, step.text, step.ok), step.ok)
 
     def _task(self, step: Step) -> None:
         self._call(step)
@@ -105,7 +113,9 @@ class Records(Shapes):
     def _ask(self, step: Step) -> None:
         call = self.open[step.use][0]
         self._status("waiting", waitingFor="permission prompt")
-        self._hook("PermissionRequest", tool_name=call.tool, tool_input=dict(call.input), permission_suggestions=[])
+        self._hook(
+            "PermissionRequest", tool_name=call.tool, tool_input=self._results.given(call), permission_suggestions=[]
+        )
 
     def _notice(self, step: Step) -> None:
         self._hook("Notification", message="Claude needs your permission", notification_type="permission_prompt")
@@ -172,18 +182,19 @@ class Records(Shapes):
         self._hook("Stop", stop_hook_active=False, last_assistant_message=text, background_tasks=self._background())
         if not self._running:
             self._status("idle")
-        total = self._tokens
-        cost = round(
-            (total["input"] * 5 + total["output"] * 25 + total["read"] * 0.5 + total["created"] * 6.25) / 1e6, 6
-        )
-        spent = {"inputTokens": total["input"], "outputTokens": total["output"], "cacheReadInputTokens": total["read"]}
-        usage = {MODEL: {**spent, "cacheCreationInputTokens": total["created"], "costUSD": cost}}
+        self._cost_state()
+        usage = {MODEL: {**self._model_usage()[MODEL], "contextWindow": CONTEXT_WINDOW}}
         result = {"result": text, "num_turns": self._counter, "duration_ms": passed, "duration_api_ms": passed}
-        billed = {"total_cost_usd": cost, "modelUsage": usage, "permission_denials": [], "terminal_reason": "completed"}
+        billed = {
+            "total_cost_usd": self._cost,
+            "modelUsage": usage,
+            "permission_denials": [],
+            "terminal_reason": "completed",
+        }
         self._out({"type": "result", "subtype": "success", "is_error": False, **result, **billed})
 
     def _clear(self, step: Step) -> None:
         self._effects += [File(self._task_file(number), "remove") for number in self._tasks]
 
     def _end(self, step: Step) -> None:
-        """Nothing is written: `finish` tells the end, however it comes."""
+        """Nothing is written here: `finish` does it, however the session ends."""

@@ -1,4 +1,4 @@
-"""One session of the stand-in: a loop over steps when they are due, keys and signals."""
+"""One session of the stand-in: a loop over steps that become due, keys and signals."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from claude_mpm.demo.effects import Effect, File, Hook, Line, append_line, write_file
 from claude_mpm.demo.hooks import Hooks
+from claude_mpm.demo.plain import PlainLines
 from claude_mpm.demo.records import Records
 from claude_mpm.demo.screen import LABEL, View, burst
-from claude_mpm.demo.shapes import Effect, File, Hook, Line
 from claude_mpm.demo.story import CANNED, GO_ON, IN_A_TERMINAL, Step
 from claude_mpm.demo.terminal import IN, Gone, Terminal, write
 
 FRAME = 0.25  # seconds; one turn of the spinner
-AGAIN = 2.0  # seconds; the second Ctrl-C within this time ends the session
+AGAIN = 2.0  # seconds; a second Ctrl-C within this time ends the session
 
 
 class Quit(Exception):
-    """The session ends with exit code `code`; `reason` as SessionEnd tells it."""
+    """The session ends with exit code `code`; `reason` is what the SessionEnd hook gets."""
 
     def __init__(self, code: int, reason: str = "other") -> None:
         super().__init__(code)
@@ -33,7 +34,11 @@ class Quit(Exception):
 
 
 class Run:
-    """One session, from start to exit code."""
+    """One session, from its start to its exit code. Main thread only.
+
+    Without a terminal it prints what `claude -p` prints when that was asked for, and otherwise a line for every step. On
+    a terminal that cannot move its cursor (TERM=dumb, or none) it prints lines, too, and takes no keys but signals.
+    """
 
     def __init__(
         self, args: argparse.Namespace, root: Path, speed: float, hooks: dict[str, list[object]], steps: list[Step]
@@ -44,10 +49,15 @@ class Run:
             raise ValueError(f"Session ID {session_id} is already in use.")
         self._args, self._speed = args, speed
         interactive = not args.print and os.isatty(0) and os.isatty(1)
-        self._terminal = Terminal() if interactive else None
+        has_cursor = os.environ.get("TERM", "") not in ("", "dumb")
+        url = os.environ.get("CLAUDE_MPM_DEMO_URL", "")
+        self._terminal = Terminal() if interactive and has_cursor else None
         self._records = Records(session_id, root, cwd, os.getpid(), interactive)
-        self._view = View()
+        self._view = View(url)
         only_tested = args.demo_wait or args.demo_size or args.demo_burst is not None
+        is_test = only_tested or args.demo_exit is not None or args.demo_crash is not None
+        as_lines = self._terminal is None and not args.print and args.output_format == "text" and not is_test
+        self._plain = PlainLines(url) if as_lines else None
         played = [step for step in steps if interactive or step.kind not in IN_A_TERMINAL]
         self._steps = [] if only_tested else played
         self._last_quit = self._due = 0.0
@@ -56,11 +66,16 @@ class Run:
         self._hooks = Hooks(hooks, cwd, {**who, **mark})
 
     def run(self) -> int:
+        """Play the session and return its exit code. Takes over the signals of the process.
+
+        Raises:
+            OSError: a file of the session cannot be written.
+        """
         self._signals, wake = os.pipe()
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGWINCH):
-            signal.signal(number, lambda *_: None)  # the loop reads the byte
+            signal.signal(number, lambda *_: None)  # the loop reads the byte from the pipe
         self._hooks.start()
         end = Quit(0)
         try:
@@ -68,6 +83,8 @@ class Run:
             if self._terminal is not None:
                 self._terminal.enter(alternate=not self._args.demo_size)
             self._test_flags()
+            if self._plain is not None:
+                self._print(self._plain.head())
             self._next(time.monotonic())
             self._loop()
         except Gone:
@@ -81,7 +98,7 @@ class Run:
                 self._perform(self._records.finish(end.reason))
             finally:
                 self._hooks.stop()
-        if self._terminal is not None and end.code == 0:
+        if (self._terminal is not None or self._plain is not None) and end.code == 0:
             self._print("The demo is over: nothing you saw was real.")
         return end.code
 
@@ -105,12 +122,14 @@ class Run:
             self._draw()
 
     def _next(self, since: float) -> None:
-        """The first step waiting becomes due, its own time after `since`."""
+        """Make the next step due, its own waiting time after `since`."""
         if self._steps:
             self._due = since + self._steps[0].wait / self._speed
 
     def _play(self, step: Step) -> None:
         self._view.apply(step)
+        if self._plain is not None and (line := self._plain.of(step)):
+            self._print(line)
         self._perform(self._records.apply(step))
         self._draw()
         if step.kind == "end":
@@ -141,8 +160,8 @@ class Run:
             if self._terminal is not None:
                 self._terminal.forget()
         elif number == signal.SIGINT:
-            if self._terminal is None and self._args.output_format == "text":
-                self._print("Execution error")
+            if self._args.print and self._args.output_format == "text":
+                self._print("Execution error")  # as `claude -p` does
             raise Quit(0)
         elif number == signal.SIGHUP and self._terminal is not None and self._terminal.gone():
             raise Quit(0)
@@ -175,7 +194,7 @@ class Run:
             view.typed += key
 
     def _submit(self, text: str) -> None:
-        """What the user typed is heard when the open call has ended, as claude does it."""
+        """Take up what the user typed: now, or as soon as the open call has ended, as Claude does."""
         if text in ("/exit", "/quit"):
             raise Quit(0, "prompt_input_exit")
         if not text:
@@ -226,35 +245,18 @@ class Run:
         try:
             write(text + "\n")
         except Gone:
-            pass  # whoever read it is gone; claude works on to the end
+            pass  # nobody reads it any more; Claude works on to the end, too
 
     def _perform(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, Hook):
                 self._hooks.put(effect.payload)
             elif isinstance(effect, Line):
-                effect.path.parent.mkdir(parents=True, exist_ok=True)
-                with effect.path.open("ab", buffering=0) as file:
-                    file.write(json.dumps(effect.record, ensure_ascii=False).encode() + b"\n")
+                append_line(effect)
             elif isinstance(effect, File):
-                _write_file(effect)
+                write_file(effect)
             elif self._args.output_format == "stream-json":
                 self._print(json.dumps(effect.record))
-            elif effect.record["type"] == "result":
-                self._print(
-                    json.dumps(effect.record) if self._args.output_format == "json" else effect.record["result"]
-                )
-
-
-def _write_file(file: File) -> None:
-    if file.how == "remove":
-        file.path.unlink(missing_ok=True)
-        return
-    file.path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(file.record, ensure_ascii=False, indent=None if file.how == "in place" else 2)
-    if file.how == "rename":
-        fresh = file.path.with_name(f"{file.path.name}.tmp.{uuid.uuid4().hex[:8]}")
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(file.path)
-    else:
-        file.path.write_text(text, encoding="utf-8")
+            elif effect.record["type"] == "result" and self._plain is None:
+                as_json = self._args.output_format == "json"
+                self._print(json.dumps(effect.record) if as_json else effect.record["result"])

@@ -1,4 +1,4 @@
-"""The shapes of what claude 2.1.330 writes: transcript lines, files, hook payloads, stream-json lines."""
+"""The shapes of what Claude Code 2.1.330 writes: transcript lines, files, hook payloads, stream-json lines."""
 
 from __future__ import annotations
 
@@ -12,60 +12,40 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from claude_mpm.demo.effects import Effect, File, Hook, Line, Out, Record
+from claude_mpm.demo.results import Results
 from claude_mpm.demo.story import Step
 
 VERSION, MODEL = "2.1.330", "claude-opus-5-5"
+CONTEXT_WINDOW = 1_000_000  # tokens; what 2.1.330 reports for this model
+PRICES = {"input": 5.0, "output": 25.0, "read": 0.5, "created": 6.25}  # US dollars for a million tokens
 KIND_OF_TASK = "local_agent"
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line at the end of a transcript."""
-
-    path: Path
-    record: Record
-
-
-@dataclass(frozen=True)
-class File:
-    """A small file: `create` and `in place` write it, `rename` replaces it in one go, `remove` removes it."""
-
-    path: Path
-    how: str
-    record: Record = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Hook:
-    payload: Record
-
-
-@dataclass(frozen=True)
-class Out:
-    """A line of print mode's stream-json."""
-
-    record: Record
-
-
-Effect = Line | File | Hook | Out
 
 
 @dataclass
 class Talk:
-    """A conversation: the main one, or an agent's."""
+    """A conversation: the main one, or an agent's.
+
+    Attributes:
+        call: the step that started the agent.
+        parent: uuid of the last line; None before the first.
+        answer: id of the model's answer that the last block belongs to.
+        usage: of that answer.
+        fresh: whether the next block begins a new answer.
+        context: tokens that every answer reads again.
+    """
 
     path: Path
     agent_id: str = ""
-    call: Step = field(default_factory=lambda: Step("spawn"))  # what started the agent
+    call: Step = field(default_factory=lambda: Step("spawn"))
     use_id: str = ""
     depth: int = 0
     began: float = 0.0
-    parent: str | None = None  # uuid of the last line
-    answer: str = ""  # id of the model answer the last block belongs to
-    usage: Record = field(default_factory=dict)  # of that answer
-    fresh: bool = True  # the next block begins a new answer
-    context: int = 14_000  # tokens; what every answer reads again
+    parent: str | None = None
+    answer: str = ""
+    usage: Record = field(default_factory=dict)
+    fresh: bool = True
+    context: int = 14_000
     tool_uses: int = 0
     last_text: str = ""
 
@@ -75,35 +55,12 @@ class Talk:
 
 
 def slug(cwd: str) -> str:
+    """The name of a project's directory in Claude's configuration."""
     return re.sub(r"[^A-Za-z0-9]", "-", cwd)
 
 
-def response(call: Step, text: str, ok: bool) -> Any:
-    """`toolUseResult` of a pretended call."""
-    if not ok:
-        return f"Error: {text}"
-    path = call.input.get("file_path")
-    if call.tool == "Read":
-        count = text.count("\n") + 1
-        return {
-            "type": "text",
-            "file": {"filePath": path, "content": text, "numLines": count, "startLine": 1, "totalLines": count},
-        }
-    if call.tool == "Edit":
-        old, new = call.input["old_string"], call.input["new_string"]
-        patch = [{"oldStart": 3, "oldLines": 1, "newStart": 3, "newLines": 1, "lines": [f"-{old}", f"+{new}"]}]
-        same = {"originalFile": old, "structuredPatch": patch, "userModified": False, "replaceAll": False}
-        return {"filePath": path, "oldString": old, "newString": new, **same}
-    if call.tool == "Grep":
-        names = text.splitlines()
-        return {"mode": "files_with_matches", "filenames": names, "numFiles": len(names)}
-    if call.tool == "ToolSearch":
-        return {"matches": ["TaskCreate", "TaskUpdate"], "query": call.input["query"], "total_deferred_tools": 17}
-    return {"stdout": text, "stderr": "", "interrupted": False, "isImage": False, "noOutputExpected": False}
-
-
 class Shapes:
-    """The state that runs through a session's records (ids, chains, tokens), and one method for each shape."""
+    """What runs through a session's records (ids, chains of lines, tokens), and a method for each shape. One thread."""
 
     def __init__(
         self,
@@ -114,15 +71,16 @@ class Shapes:
         interactive: bool,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.turn: float | None = None  # when the running turn began
-        self.open: dict[str, tuple[Step, str, float]] = {}  # calls that have not ended: step, tool_use_id, began
+        self.turn: float | None = None  # when the current turn began; None between turns
+        self.open: dict[str, tuple[Step, str, float]] = {}  # calls not yet ended: step, tool_use_id, start time
         self._session_id, self._root, self._cwd, self._pid = session_id, root, cwd, pid
         self._interactive, self._clock, self._began = interactive, clock, clock()
         self._random = random.Random(session_id)
+        self._results = Results(cwd)
         self._project = root / "projects" / slug(cwd)
         self._main = Talk(self._project / f"{session_id}.jsonl")
         self._agents: dict[str, Talk] = {}
-        self._running: list[str] = []  # names of agents at work
+        self._running: list[str] = []  # names of the agents that are working
         self._tasks: dict[str, Record] = {}
         self._prompt_id = ""
         self._counter = 0
@@ -156,12 +114,12 @@ class Shapes:
         return self._root / "tasks" / self._session_id / f"{number}.json"
 
     def _begin(self, text: str, origin: str) -> None:
-        """A turn begins (or the user says more during one)."""
+        """Begin a turn, or add to the current one what the user typed meanwhile."""
         self.turn = self.turn or self._clock()
         self._prompt_id = self._uuid()
         self._hook("UserPromptSubmit", prompt=text)
         self._status("busy")
-        tools = ["Task", "Bash", "Edit", "Read", "Grep", "ToolSearch"]
+        tools = ["Task", "Bash", "Edit", "Read", "Grep", "ToolSearch", "Write"]
         about = {"cwd": self._cwd, "model": MODEL, "permissionMode": "default", "claude_code_version": VERSION}
         self._system("init", tools=tools, mcp_servers=[], **about)
         self._user(self._main, text, origin={"kind": origin}, promptId=self._prompt_id, permissionMode="default")
@@ -203,7 +161,7 @@ class Shapes:
         self._out({"type": "assistant", "message": {**message, "stop_reason": None}, "request_id": request}, talk)
 
     def _bill(self, talk: Talk, size: int) -> Record:
-        made, written = 40 + size, 300 + 2 * size  # tokens; believable, and more with every answer
+        made, written = 40 + size, 300 + 2 * size  # tokens; plausible, and more with every answer
         self._tokens["input"] += 4
         self._tokens["output"] += made
         self._tokens["read"] += talk.context
@@ -215,6 +173,27 @@ class Shapes:
         }
         talk.context += written + made
         return {**usage, "output_tokens": made, "service_tier": "standard"}
+
+    @property
+    def _cost(self) -> float:
+        """US dollars so far."""
+        return round(sum(self._tokens[kind] * price for kind, price in PRICES.items()) / 1e6, 6)
+
+    def _model_usage(self) -> Record:
+        total = self._tokens
+        spent = {"inputTokens": total["input"], "outputTokens": total["output"], "cacheReadInputTokens": total["read"]}
+        more = {"thinkingTokens": 0, "webSearchRequests": 0, "costUSD": self._cost}
+        return {MODEL: {**spent, "cacheCreationInputTokens": total["created"], **more}}
+
+    def _cost_state(self) -> None:
+        """Tell what the session has cost.
+
+        Claude writes this record when it leaves a session. The demo writes it after every turn, too: nobody should have
+        to wait two minutes for a first figure.
+        """
+        state = {"totalCostUSD": self._cost, "totalDuration": int((self._clock() - self._began) * 1000)}
+        about = {"startTime": int(self._began * 1000), "modelUsage": self._model_usage(), "hasUnknownModelCost": False}
+        self._line(self._main, {"type": "cost-state", "sessionId": self._session_id, **state, **about})
 
     def _close(self, use: str, content: Any, result: Any, ok: bool = True) -> None:
         call, use_id, began = self.open.pop(use)
@@ -254,7 +233,11 @@ class Shapes:
         self._effects.append(Hook({**common, "hook_event_name": event, **fields}))
 
     def _tool_hook(self, event: str, call: Step, use_id: str, **fields: Any) -> None:
-        about: Mapping[str, Any] = {"tool_name": call.tool, "tool_input": dict(call.input), "tool_use_id": use_id}
+        about: Mapping[str, Any] = {
+            "tool_name": call.tool,
+            "tool_input": self._results.given(call),
+            "tool_use_id": use_id,
+        }
         self._hook(event, self._talk(call.by), **about, **fields)
 
     def _background(self) -> list[Record]:

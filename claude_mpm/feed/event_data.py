@@ -61,6 +61,7 @@ class _InstanceInfo(TypedDict):
 class InstanceInfo(_InstanceInfo, total=False):
     """One running claude-mpm."""
 
+    name: str | None
     instance_id: str
     pid: int | None
     hostname: str
@@ -69,6 +70,7 @@ class InstanceInfo(_InstanceInfo, total=False):
     started_at: str
     claude_mpm_version: str
     claude_version: str | None
+    kind: Literal["replay", "overview"]
     capabilities: list[str]
 
 
@@ -136,7 +138,7 @@ class SessionStart(TypedDict):
     websocket_port: int
     instance_info: InstanceInfo
     start_time: str
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     reason: Literal["startup", "clear", "resume", "compact", "attach"]
 
 
@@ -326,7 +328,7 @@ class _SystemStatus(TypedDict):
 class SystemStatus(_SystemStatus, total=False):
     """`system.status`, which is also the greeting and the reply to `get_status`."""
 
-    launch_method: Literal["exec", "subprocess"]
+    launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
     waiting_for: WaitingFor | None
     questions: list[ClaudeQuestion]

@@ -1,4 +1,4 @@
-"""argv and environment for claude: the user's own arguments, and the little we add."""
+"""The command line and environment of claude: the user's own, and the little we add."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from claude_mpm.launch.version import Version, installed_version
 # of 1.0.30 to 1.0.128.
 SESSION_ID_SINCE = (1, 0, 53)
 SETTINGS_SINCE = (1, 0, 61)
+NAME_SINCE = (2, 1, 76)  # `--name`, as the changelog of Claude Code says
 
-# What a Claude session leaves to its children. Inherited by a claude started from inside a session they make 2.1.330
-# write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
+# What a Claude session exports to its children. A claude started inside a session would inherit it, and 2.1.330 would
+# then write no transcript (CLAUDE_CODE_CHILD_SESSION) or talk to its parent's sockets.
 _DROPPED = frozenset(
     {
         "CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT", "CLAUDE_CODE_CHILD_SESSION", "CLAUDE_CODE_SESSION_ID", "CLAUDE_PID",
@@ -30,13 +31,13 @@ _DROPPED = frozenset(
 )  # fmt: skip
 _DROPPED_PREFIX = "CLAUDE_CODE_MESSAGING_"
 
-# With one of these the session already has an id, or there is no session at all.
+# With one of these the session already has an id, or there is no session.
 _NO_SESSION_ID = frozenset(
     {"--session-id", "--resume", "--continue", "--fork-session", "--from-pr", "--teleport", "--version", "--help"}
 )
 _NO_SESSION_ID_SHORT = frozenset("rcvh")
-# claude's own subcommands: no session, no hooks (claude --help, 1.0.128 to 2.1.330)
-_SUBCOMMANDS = frozenset(
+# Claude's own subcommands, which start no session and take no hooks (claude --help, 1.0.128 to 2.1.330).
+SUBCOMMANDS = frozenset(
     {
         "agents", "attach", "auth", "auto-mode", "config", "doctor", "gateway", "install", "kill", "logs", "mcp",
         "migrate-installer", "plugin", "plugins", "project", "rm", "setup-token", "update", "upgrade",
@@ -50,7 +51,7 @@ NOT_FOUND = (
 
 
 class Command(NamedTuple):
-    """What will be started.
+    """What is started as Claude.
 
     Attributes:
         executable: absolute path.
@@ -105,7 +106,7 @@ def build(claude: str, args: Sequence[str], environ: Mapping[str, str], session_
 
 
 def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
-    """The bundled stand-in as the command, with the same arguments and environment a real claude would get."""
+    """The command for the bundled stand-in, with the arguments and environment a real claude would get."""
     command = build(sys.executable, args, environ)
     package_root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (package_root, command.env.get("PYTHONPATH"))))
@@ -116,17 +117,22 @@ def demo(args: Sequence[str], environ: Mapping[str, str]) -> Command:
 
 
 def takes_session_id(version: Version | None) -> bool:
-    """Whether this claude knows `--session-id`. One of unknown version is taken for a recent one."""
+    """Whether this claude knows `--session-id`. An unknown version is assumed to be recent."""
     return version is None or version >= SESSION_ID_SINCE
 
 
 def takes_settings(version: Version | None) -> bool:
-    """Whether this claude knows `--settings`, and with it our hooks. One of unknown version is taken for a recent one."""
+    """Whether this claude knows `--settings`, which our hooks need. An unknown version is assumed to be recent."""
     return version is None or version >= SETTINGS_SINCE
 
 
+def takes_name(version: Version | None) -> bool:
+    """Whether this claude knows `--name`. One of unknown version is taken for a recent one."""
+    return version is None or version >= NAME_SINCE
+
+
 def find(claude: str, environ: Mapping[str, str]) -> str:
-    """The executable's absolute path.
+    """Find the executable and return its absolute path.
 
     Raises:
         ClaudeNotFound: with what to do about it.
@@ -144,7 +150,7 @@ def find(claude: str, environ: Mapping[str, str]) -> str:
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The user's environment without what another Claude session left in it, and with Claude's todo tools on."""
+    """The user's environment, without what another Claude session exported, and with Claude's todo tools enabled."""
     env = {
         name: value for name, value in environ.items() if name not in _DROPPED and not name.startswith(_DROPPED_PREFIX)
     }
@@ -206,7 +212,7 @@ def _options(args: Sequence[str]) -> set[str]:
 
 
 def _short_flags(args: Sequence[str]) -> set[str]:
-    """Letters of `-p`, `-pc` and the like. A prompt such as `-1 + 1` or `-fix this` is none: it has other characters."""
+    """The letters of `-p`, `-pc` and the like. A prompt such as `-1 + 1` or `-fix this` has other characters too."""
     clusters = [arg[1:] for arg in _before_dashes(args) if arg.startswith("-") and not arg.startswith("--")]
     return {letter for cluster in clusters if cluster and set(cluster) <= set("pcrvhdw") for letter in cluster}
 
@@ -221,4 +227,4 @@ def _value_of(args: Sequence[str], name: str) -> str | None:
 
 
 def _subcommand(args: Sequence[str]) -> bool:
-    return bool(args) and args[0] in _SUBCOMMANDS
+    return bool(args) and args[0] in SUBCOMMANDS

@@ -23,14 +23,20 @@ _WORD = struct.Struct("=i")  # on the status pipe: Claude's pid, then each statu
 
 
 class Job(NamedTuple):
-    """A running claude: `leader` and `pid` are processes; `status_fd` tells stops and the end (see read_status)."""
+    """A running claude.
+
+    Attributes:
+        leader: pid of the session leader, our child.
+        pid: of Claude, the leader's child.
+        status_fd: what read_status() reads.
+    """
 
     leader: int
     pid: int
     status_fd: int
 
     def read_status(self) -> list[int]:
-        """waitpid() statuses since the last call. Blocks until there is one; [] when the leader is gone."""
+        """The waitpid() statuses of Claude since the last call. Blocks until there is one; [] when the leader has died."""
         data = os.read(self.status_fd, 64 * _WORD.size)
         return [status for (status,) in _WORD.iter_unpack(data)]
 
@@ -61,7 +67,7 @@ def spawn(command: Command, slave: int) -> Job:
 
 
 def _lead(command: Command, slave: int, status_fd: int, failed_fd: int) -> NoReturn:
-    """The session leader: from fork to end."""
+    """What the session leader does, from its fork to its end."""
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
@@ -79,7 +85,7 @@ def _lead(command: Command, slave: int, status_fd: int, failed_fd: int) -> NoRet
             _become(command, failed_fd, inherited)
         os.close(failed_fd)
         with contextlib.suppress(OSError):
-            os.setpgid(pid, pid)  # here and there: whoever comes first
+            os.setpgid(pid, pid)  # the child does it too, so it is done whichever runs first
         os.dup2(slave, 2)
         _close_others(status_fd)
         os.write(status_fd, _WORD.pack(pid))
@@ -96,7 +102,7 @@ def _lead(command: Command, slave: int, status_fd: int, failed_fd: int) -> NoRet
 
 
 def _become(command: Command, failed_fd: int, ignored: set[signal.Signals]) -> NoReturn:
-    """Claude: a process group of its own, in the foreground, with the signals a shell would give it."""
+    """Become Claude, in the foreground in a process group of its own, with the signal handling a shell would give it."""
     try:
         os.setpgid(0, 0)
         os.tcsetpgrp(0, os.getpid())
@@ -112,12 +118,12 @@ def _become(command: Command, failed_fd: int, ignored: set[signal.Signals]) -> N
 
 
 def _close_others(keep: int) -> None:
-    """The leader holds nothing but the terminal and the status pipe: no port, no file, no pipe of ours."""
+    """Close everything but the terminal and the status pipe, so that the leader holds no port, file or pipe of ours."""
     os.closerange(3, keep)
     os.closerange(keep + 1, open_max())
 
 
 def open_max() -> int:
-    """A bound of the descriptors a process of ours may have open; systems that know none say -1."""
+    """An upper bound of the descriptors a process of ours may have open. A system without a limit reports -1."""
     limit = os.sysconf("SC_OPEN_MAX")
     return limit if 0 < limit < 65536 else 65536

@@ -18,7 +18,7 @@ _CURSOR = 25
 
 
 class ModeTracker:
-    """Which modes a program switched on in the terminal and has not switched off: what it owes on the way out.
+    """Tracks the modes a program has switched on in the terminal and not switched off again.
 
     Pure: bytes in, bytes out. Modes and names: xterm's ctlseqs, kitty's keyboard protocol.
     """
@@ -34,7 +34,7 @@ class ModeTracker:
         self._modify_keys = False
 
     def feed(self, data: bytes) -> None:
-        """Look at output as it passes, in pieces of any size."""
+        """Note the modes in a piece of output. Pieces may be of any size."""
         if b"\x1b" not in data and not self._rest:
             return
         data = self._rest + data
@@ -58,7 +58,7 @@ class ModeTracker:
                 (self._on.add if on else self._on.discard)(number)
 
     def undo(self) -> bytes:
-        """The bytes that switch off what is still on; empty after a program that cleaned up itself."""
+        """The bytes that switch off what is still on; empty if the program cleaned up after itself."""
         parts = []
         if self._keyboard_pushes:
             parts.append(b"\x1b[<%du" % self._keyboard_pushes)

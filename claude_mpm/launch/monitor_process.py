@@ -13,6 +13,8 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.launch.channel import Channel, close_all, socket_pair
 from claude_mpm.launch.job import open_max
 
+NICENESS = 5  # where clients keep the machine busy, keys still reach Claude at once
+
 Watch = Callable[[int, "int | None"], None]  # control descriptor, data descriptor
 
 
@@ -59,7 +61,8 @@ def _become_monitor(watch: Watch, keep: Collection[int], control: int, data: int
 
 
 def _detach(keep: set[int]) -> None:
-    """Hold no terminal, no directory and nobody's pipes."""
+    """Hold no terminal, no directory and nobody's pipes, and let Claude and the front have the processor first."""
+    os.nice(NICENESS)
     os.chdir("/")
     null = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):

@@ -31,7 +31,7 @@ class PipeChild(Child):
         self._process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
-        """Start Claude; LaunchFailed when the system refuses."""
+        """Start Claude. Raises LaunchFailed when the system refuses."""
         try:
             process = subprocess.Popen(
                 self._command.argv,
@@ -40,7 +40,7 @@ class PipeChild(Child):
                 bufsize=0,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                close_fds=False,  # the user's own (`--mcp-config <(...)`) are Claude's too; ours close on exec
+                close_fds=False,  # those the user opened (`--mcp-config <(...)`) are for Claude; ours close on exec
             )
         except OSError as error:
             reason = error.strerror or str(error)
@@ -90,7 +90,7 @@ class PipeChild(Child):
         return [status]
 
     def _interrupted(self) -> None:
-        """Ctrl-C at the terminal went to the whole foreground group, so Claude has it; a `kill -INT` did not."""
+        """Pass SIGINT on, unless it came from the keyboard: then the whole foreground group got it, Claude included."""
         if not _in_foreground():
             self._send(signal.SIGINT)
 
@@ -100,10 +100,10 @@ class PipeChild(Child):
 
 
 def _in_foreground() -> bool:
-    """Whether the keyboard's signals go to our process group."""
+    """Whether signals from the keyboard go to our process group."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-    except OSError:  # we have none
+    except OSError:  # we have no terminal
         return False
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()

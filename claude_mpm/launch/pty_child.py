@@ -1,4 +1,4 @@
-"""Claude on a PTY of its own, between it and the user nothing but a copy loop."""
+"""Claude on a PTY of its own, with nothing but a copy loop between it and the user."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTLE_TIME = 0.2  # seconds; Claude's last words to the terminal before it stop
 
 
 class PtyChild(Child):
-    """Claude with a controlling terminal: the size and settings of the user's, raw mode, bytes untouched both ways."""
+    """Claude with a controlling terminal of the user's size and settings. Bytes pass unchanged both ways."""
 
     def __init__(
         self, command: Command, signals: Signals, limits: Limits, channel: Channel, terminal: Terminal
@@ -43,10 +43,10 @@ class PtyChild(Child):
         self._from_clients = bytearray()  # typed by clients, behind the above; the monitor bounds it
         self._reports_keys = False  # the monitor wants to know when the user types
         self._typed_by_clients = 0  # bytes at the end of _to_claude that are theirs
-        self._stops_of_ours = 0  # SIGSTOPs we sent that the leader will tell of
+        self._stops_of_ours = 0  # SIGSTOPs we sent that the leader has not reported yet
 
     def spawn(self) -> None:
-        """Start Claude; LaunchFailed when the system refuses. The user's terminal is raw from here on.
+        """Start Claude, and put the user's terminal into raw mode. Raises LaunchFailed when the system refuses.
 
         In the background (`&`) it waits for `fg` first: until then the terminal has the shell's settings.
         """
@@ -141,7 +141,7 @@ class PtyChild(Child):
             self._to_claude, self._from_clients = self._from_clients, bytearray()
 
     def _read_keys(self) -> bool:
-        """Returns whether more may come. The end of a terminal's input is its hangup."""
+        """Read what was typed, and return whether more may come. End of input means that the terminal hung up."""
         try:
             data = os.read(self._terminal.in_fd, READ_SIZE)
         except BlockingIOError:
@@ -172,7 +172,7 @@ class PtyChild(Child):
         if not wait_ready([self._job.status_fd], timeout=0)[0]:
             return []
         statuses = self._job.read_status()
-        if not statuses:  # the leader was killed, so nobody can tell us of Claude, and it has lost its terminal
+        if not statuses:  # the leader was killed: Claude has lost its terminal, and nobody can report its end
             self._descendants.remember(self.pid)
             self._send(signal.SIGKILL)
             self._descendants.kill()
@@ -198,7 +198,7 @@ class PtyChild(Child):
             self._channel.output.put_size(*rows_and_cols(size))
 
     def _suspend(self, stopped: bool) -> None:
-        """Give the shell a sane terminal, stop, and when continued take everything up again."""
+        """Restore the terminal for the shell, stop, and take everything up again when continued."""
         assert self._reader is not None
         self._reader.settle(SETTLE_TIME)
         self._terminal.restore()

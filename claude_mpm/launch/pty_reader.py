@@ -16,7 +16,7 @@ from claude_mpm.system.signals import Signals
 
 LAG_TIME = 0.05  # seconds; what was written to a PTY shows at its other end a moment later
 BLOCK_SIZE = 65536  # bytes; a read of a PTY gives 4 KiB at most, so what is done per read decides the speed
-BLOCK_TIME = 0.005  # seconds without more at which a block is handed on as it is
+BLOCK_TIME = 0.005  # seconds after its first byte at which a block is handed on as it is
 
 
 class PtyReader(Reader):
@@ -40,6 +40,7 @@ class PtyReader(Reader):
         self._settled = threading.Event()
         self._block: list[bytes] = []  # what the monitor has not been given yet
         self._block_size = 0  # bytes
+        self._block_due = 0.0  # when it is handed on, full or not
         self._until: float | None = None  # set when Claude has ended: the time to give up
 
     def settle(self, timeout: float) -> None:
@@ -70,16 +71,17 @@ class PtyReader(Reader):
                 self._take_wake()
             elif not ready and self._until is not None and not self._block:
                 break  # Claude is dead and nothing is left in its terminal
-            elif not ready:
+            if self._block and time.monotonic() >= self._block_due:
                 self._hand_on_block()
         self._hand_on_block()
 
     def _timeout(self) -> float | None:
         """Milliseconds to wait for more; None: as long as it takes."""
-        times = [BLOCK_TIME] if self._block else []
+        now = time.monotonic()
+        times = [self._block_due - now] if self._block else []
         if self._until is not None:
-            times.append(min(LAG_TIME, max(self._until - time.monotonic(), 0.0)))
-        return min(times) * 1000 if times else None
+            times.append(min(LAG_TIME, self._until - now))
+        return max(min(times), 0.0) * 1000 if times else None
 
     def _take_wake(self) -> None:
         asked = os.read(self._wake_read, 64)
@@ -104,6 +106,8 @@ class PtyReader(Reader):
             is_open = bool(data)
             self._write(data)
             size += len(data)
+            if not self._block:
+                self._block_due = time.monotonic() + BLOCK_TIME
             self._block.append(data)
             self._block_size += len(data)
             if self._block_size >= BLOCK_SIZE:

@@ -13,12 +13,12 @@ from typing import Any
 
 from claude_mpm.system.poll import wait_ready
 
-Winsize = bytes  # struct winsize as the kernel has it: rows, cols and the pixel sizes, four unsigned shorts
+Winsize = bytes  # the kernel's struct winsize: rows, columns and the size in pixels, four unsigned shorts
 DEFAULT_WINSIZE = struct.pack("HHHH", 24, 80, 0, 0)
 
 
 def get_winsize(fd: int) -> Winsize:
-    """The size of the terminal on `fd`; 24 x 80 when it has none (a new PTY is 0 x 0)."""
+    """The size of the terminal on `fd`; 24 × 80 where none is set (a new PTY is 0 × 0)."""
     try:
         size = fcntl.ioctl(fd, termios.TIOCGWINSZ, b"\0" * 8)
     except OSError:
@@ -27,7 +27,7 @@ def get_winsize(fd: int) -> Winsize:
 
 
 def set_winsize(fd: int, size: Winsize) -> None:
-    """Size the terminal on `fd`; the kernel tells its foreground processes (SIGWINCH)."""
+    """Set the size of the terminal on `fd`; the kernel sends SIGWINCH to its foreground processes."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, size)
 
 
@@ -49,14 +49,14 @@ class Terminal:
         self._saved: list[Any] | None = None
 
     def attributes(self) -> list[Any] | None:
-        """What tcgetattr says; None when the terminal is gone."""
+        """The terminal's settings, as tcgetattr() returns them; None when the terminal has gone."""
         try:
             return termios.tcgetattr(self.in_fd)
         except (termios.error, OSError):
             return None
 
     def claim(self, give_up: Callable[[], bool]) -> bool:
-        """Wait until we are the terminal's foreground job, stopping as any background job does that wants it.
+        """Wait until we are the terminal's foreground job; until then we are stopped, like any background job that reads.
 
         Returns False when `give_up()`, asked before each stop, said so. A terminal without job control is ours at once.
         """
@@ -73,14 +73,14 @@ class Terminal:
                 return True
 
     def raw(self) -> None:
-        """Every key is a byte for Claude from now on, Ctrl-C too."""
+        """Switch to raw mode: from now on every key is a byte for Claude, even Ctrl-C."""
         if self._saved is None:
             self._saved = self.attributes()
         with contextlib.suppress(termios.error, OSError):
             tty.setraw(self.in_fd, termios.TCSANOW)
 
     def restore(self) -> None:
-        """Settings as raw() found them. Idempotent; a terminal that is gone is fine.
+        """Restore the settings that raw() found. Idempotent, and harmless when the terminal has gone.
 
         TCSANOW, not TCSADRAIN: output stopped by Ctrl-S would keep us here for ever.
         """
@@ -94,7 +94,7 @@ class Terminal:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write everything, waiting as long as the reader makes us: this is the user's own terminal or pipe.
+    """Write all of `data`. Blocks for as long as the user's own terminal or pipe does.
 
     Raises:
         OSError: the other end is gone (EPIPE, EIO).

@@ -24,6 +24,7 @@ def instance_info(config: Config, port: int, run: RunInfo, pid: int) -> dict[str
         pid: of the process a user would call claude-mpm: what he started, or what was left to watch.
     """
     return {
+        "name": config.name,
         "port": port,
         "host": config.host or "localhost",
         "working_dir": str(run.cwd),

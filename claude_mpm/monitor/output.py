@@ -55,7 +55,7 @@ class OutputDecoder:
         return events
 
     def skip(self, count: int) -> list[Event]:
-        """The next `count` bytes of the stream are not to be had: events of what came before them."""
+        """Skip the next `count` bytes of the stream, which are lost. Returns the events of what came before them."""
         events = self.flush(final=True)
         self._decoder.reset()
         self._received += count
@@ -63,7 +63,7 @@ class OutputDecoder:
         return events
 
     def flush(self, final: bool = False) -> list[Event]:
-        """What waits, as at most one event. A split character goes on waiting unless this is the end (`final`)."""
+        """What is pending, as at most one event. A split character stays pending unless this is the end (`final`)."""
         if final:
             self._parts.append(self._decoder.decode(b"", final=True))
         content, self._parts, self._deadline = "".join(self._parts), [], None

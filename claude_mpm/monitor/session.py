@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from claude_mpm.archive.past import Past
+from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.monitor.answer_desk import AnswerDesk
-from claude_mpm.monitor.prompts import Keyboard, Prompts
+from claude_mpm.monitor.answering import Answering
+from claude_mpm.monitor.prompts import Keyboard
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_TIME = 1.0  # seconds; for reading what Claude wrote last, before the end is told
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
+RECORD_TIME = 5.0  # seconds; for the recorder to write what the log still holds
 PART_TIME = 1.0  # seconds; for any other part to end
 
 
@@ -78,8 +81,8 @@ class Session:
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
         self._watcher: Watcher | None = None
-        self._answers = self._make_answers()
-        self._prompts = self._make_prompts(keyboard) if keyboard else None
+        self._answering = Answering(config, run, self.log, keyboard, self._has_trusted_client, self._later)
+        self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -97,6 +100,8 @@ class Session:
             )
         for component, sentence in self._run.troubles:
             self.warn(sentence, component)
+        if self._config.record:
+            self._start_part("recorder", self._start_recorder)
         self._start_part("server", self._start_server)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
@@ -109,10 +114,7 @@ class Session:
         self._start_part("sampler", self._start_sampler)
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
-        if self._prompts is not None:
-            self._prompts.start()
-        if self._run.unanswerable is None:
-            self._start_part("answers", self._start_answers)
+        self._start_part("answers", self._start_answering)
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -123,15 +125,29 @@ class Session:
             self.log.append(ev.system_error(f"{name} did not start: {error}", name, severity="error"))
             self._notice(f"{name} did not start: {error}")
 
+    def _start_recorder(self) -> None:
+        """The first part to start is the last to stop, so that a recording has everything the others say."""
+        name = self._run.session_id or self.log.instance_id
+        path = recording_path(self._config.recordings_dir, self._start_time, name)
+        recorder = Recorder(self.log, path, self._run.terminal_size)
+        recorder.start()
+        self._recorder = recorder
+        self._notice(f"this session is recorded in {path}")
+        self._parts.callback(recorder.join, RECORD_TIME)
+        self._parts.callback(recorder.stop)
+
     def _start_server(self) -> None:
+        past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
+        self._parts.callback(past.close)
         view = SessionView(
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
             demand=self._demand,
             control=self._control,
-            answers=self._answers,
-            prompts=self._prompts,
+            past=past,
+            answers=self._answering.desk,
+            prompts=self._answering.prompts,
         )
         self._server = server = Server(self._sockets, self.log, self._config, view)
         server.start()
@@ -168,29 +184,18 @@ class Session:
         self._parts.callback(watcher.join, PART_TIME)
         self._parts.callback(watcher.stop)
 
-    def _make_answers(self) -> AnswerDesk | None:
-        """Where clients answer, if they may. It is there although Claude may be one that never asks a hook."""
-        if not self._config.control or self._run.spool is None:
-            return None
-        return AnswerDesk(self._run.spool, self.log.append, self._may_be_answered)
-
-    def _make_prompts(self, keyboard: Keyboard) -> Prompts:
-        def newest_output() -> int:
-            entries, _ = self.log.history([ev.CLAUDE_OUTPUT], 1)
-            return entries[0].seq if entries else 0
-
-        return Prompts(keyboard, self.log.snapshot, self.log.append, newest_output, self._later)
-
-    def _start_answers(self) -> None:
-        if self._answers is not None and self._sources is not None:
-            self._answers.start(self._sources.questions)
-            self._parts.callback(self._answers.join, PART_TIME)
-            self._parts.callback(self._answers.stop)
+    def _start_answering(self) -> None:
+        if self._sources is not None:
+            self._parts.callback(self._answering.join, PART_TIME)
+            self._parts.callback(self._answering.stop)
+            self._answering.start(self._sources.questions)
 
     # --- told by the output reader, in its thread ---
 
     def resized(self, rows: int, cols: int) -> None:
-        """Claude's terminal has this size from what the log holds now on."""
+        """Claude's terminal has this size from the next output on."""
+        if self._recorder is not None:
+            self._recorder.resized(rows, cols)
         if self._screen is not None:
             self._screen.resize(rows, cols)
 
@@ -206,10 +211,14 @@ class Session:
         if self._server is not None:
             self._server.close_listeners()
 
+    def unregister(self) -> None:
+        """Nobody can connect any more: others should not find this instance. Idempotent; blocks on the disk."""
+        instances.unregister(self._config.state_dir, self.info["instance_id"])
+
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 
-        Blocks for DRAIN_TIME + SERVER_TIME + a few times PART_TIME at most; usually a few milliseconds.
+        Blocks for DRAIN_TIME + SERVER_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
         """
         if ending.failed_to_start:
             self.log.append(ev.system_error(ending.reason, "launch"))
@@ -258,6 +267,9 @@ class Session:
         }
         return data | (self._sampler.sample() if self._sampler else {})
 
+    def _watched_session(self) -> dict[str, str]:
+        return {self.log.session_id: self.log.instance_id} if self.log.session_id else {}
+
     def warn(self, sentence: str, component: str) -> None:
         """Tell the clients that something of ours is impaired. Any thread."""
         self.log.append(ev.system_error(sentence, component, severity="warning"))
@@ -273,22 +285,14 @@ class Session:
 
     def _emit(self, event: Event) -> None:
         self.log.append(event)
-        if event.type == ev.CLAUDE_QUESTION and self._answers is not None and event.data["state"] in ev.QUESTION_OVER:
-            self._answers.settle(event.data["request_id"])
-        if self._prompts is not None and _is_prompt(event):
-            self._prompts.recorded(event.time)
+        self._answering.note(event)
 
     def _later(self, seconds: float, work: Callable[[], None]) -> bool:
         return self._watcher is not None and self._watcher.post_after(seconds, work)
 
-    def _may_be_answered(self) -> bool:
+    def _has_trusted_client(self) -> bool:
         return self._server is not None and self._server.has_trusted_client()
 
     def _new_session(self, session_id: str, reason: StartReason, at: float) -> Event:
         """Claude moved on to another session in the same process."""
         return ev.session_start(session_id, self.info, self._config.launch_method, at, reason=reason, source="hook")
-
-
-def _is_prompt(event: Event) -> bool:
-    """Whether the user, or a client in the user's place, has entered a prompt."""
-    return event.type == ev.CLAUDE_MESSAGE and event.data["role"] == "user" and "agent_id" not in event.data

@@ -97,6 +97,7 @@ def _release(session: Session, front: FrontChannel) -> None:
     """Give up the port, and tell the front, which waits for it. Idempotent."""
     session.release_port()
     front.release()
+    session.unregister()
 
 
 def beside_exec(
@@ -152,6 +153,7 @@ def _follow_process(session: Session, pid: int, claude: ExitWatch, signals: Sign
             ending = STOPPED
             break
     session.release_port()
+    session.unregister()
     session.finish(ending)
     return ending.has_ended
 

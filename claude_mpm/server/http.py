@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
 
-from claude_mpm.errors import Refused
-from claude_mpm.feed.log import Cursor, Entry, Log
-from claude_mpm.feed.patterns import expand, is_pattern
+from claude_mpm.errors import ProtocolError, Refused
+from claude_mpm.feed.patterns import is_pattern
 from claude_mpm.server import proof
-from claude_mpm.server.commands import Asker, gap_message, reply, status_reply
+from claude_mpm.server.event_lines import PIECE_BYTES, event_lines
 from claude_mpm.server.handshake import Request
+from claude_mpm.server.params import MAX_SEARCH, moment
+from claude_mpm.server.past_commands import SESSIONS_DEFAULT, SESSIONS_MAX, past_of
+from claude_mpm.server.replies import HISTORY_BYTES, HISTORY_MAX, Asker, reply, status_reply
 from claude_mpm.system import json_text
 
-PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # served without the token: they hold nothing secret
-PIECE_EVENTS = 256  # events taken from the log at a time
-PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
+PAGE_FILES = "/page/"  # the path under which the files of claude_mpm/page/ are served, by their names in that folder
 _PACKAGE = Path(__file__).parent.parent
-_INLINE = re.compile(r"<(script|style)\b[^>]*>(.*?)</\1\s*>", re.DOTALL | re.IGNORECASE)
+_PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # need no token: they hold nothing secret
 _LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # a CSP source cannot name [::1]
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        f"connect-src 'self' {_LOOPBACK}",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+_TYPES = {  # what the page may consist of
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
+_SESSION_EVENTS = re.compile(r"/sessions/([A-Za-z0-9-]{1,64})/events")
+_STATUS = {"forbidden": 403, "unavailable": 503}
 _EXTRA: dict[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     405: {"Allow": "GET, HEAD"},
@@ -68,10 +85,20 @@ def page(request: Request, asker: Asker) -> Page:
         Refused: with status 404 (no such page), 400 (bad query) or 503 (the file cannot be read).
     """
     make = _PAGES.get(request.path)
+    if request.path.startswith(PAGE_FILES):
+        make = _page_file
+    elif _SESSION_EVENTS.fullmatch(request.path):
+        make = _session_events
     if make is None:
-        raise Refused(404, "there is no such page; see /, /healthz, /status, /instances, /events, /asyncapi.yaml")
+        raise Refused(
+            404, "there is no such page; see /, /healthz, /status, /instances, /events, /sessions, /asyncapi.yaml"
+        )
     try:
         return make(request, asker)
+    except ProtocolError as error:
+        if isinstance(error, Refused):
+            raise
+        raise Refused(_STATUS.get(error.code, 400), str(error)) from None
     except OSError as error:
         raise Refused(503, f"this cannot be read now: {error.strerror}") from None
 
@@ -90,24 +117,9 @@ def proof_page(request: Request, token: str | None, port: int) -> Page:
     return Page(200, "image/svg+xml", [proof.svg(width, height)], headers)
 
 
-def content_security_policy(html: str) -> str:
-    """A policy that allows the page's own inline scripts and styles, connections to this machine, and nothing else."""
-    hashes: dict[str, list[str]] = {"script": [], "style": []}
-    for tag, text in _INLINE.findall(html):
-        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        hashes[tag.lower()].append(f"'sha256-{digest}'")
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src {' '.join(hashes['script']) or chr(39) + 'none' + chr(39)}",
-            f"style-src {' '.join(hashes['style']) or chr(39) + 'none' + chr(39)}",
-            f"connect-src 'self' {_LOOPBACK}",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-            "frame-ancestors 'none'",
-        ]
-    )
+def is_public(path: str) -> bool:
+    """Whether a path is served without the token. The page's own files are: they are the same for everybody."""
+    return path in _PUBLIC or path.startswith(PAGE_FILES)
 
 
 def _find(in_checkout: str, packaged: str) -> Path:
@@ -117,11 +129,29 @@ def _find(in_checkout: str, packaged: str) -> Path:
     raise Refused(404, f"{packaged} is not part of this installation")
 
 
-def _monitor(request: Request, asker: Asker) -> Page:
-    # Read as text, so that line ends are normalised as browsers do before they hash a script.
-    html = _find("monitor.html", "monitor.html").read_text(encoding="utf-8")
-    headers = {"Content-Security-Policy": content_security_policy(html)}
-    return Page(200, "text/html; charset=utf-8", [html.encode()], headers)
+def _index(request: Request, asker: Asker) -> Page:
+    return _file(_page_files(_PACKAGE / "page"), "index.html")
+
+
+def _page_file(request: Request, asker: Asker) -> Page:
+    return _file(_page_files(_PACKAGE / "page"), request.path.removeprefix(PAGE_FILES))
+
+
+def _file(files: Mapping[str, Path], name: str) -> Page:
+    path = files.get(name)
+    if path is None:
+        raise Refused(404, f"{name[:80]!a} is not part of the page")
+    return Page(200, _TYPES[path.suffix], [path.read_bytes()], {"Content-Security-Policy": CONTENT_SECURITY_POLICY})
+
+
+@lru_cache(maxsize=1)
+def _page_files(folder: Path) -> Mapping[str, Path]:
+    """The page's files by their names in `folder`, as they were at the first request.
+
+    A request is looked up in this table. No path is ever built from what a client sends, so none can lead elsewhere.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _TYPES and path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def _asyncapi(request: Request, asker: Asker) -> Page:
@@ -145,53 +175,65 @@ def _events(request: Request, asker: Asker) -> Page:
     if not all(map(is_pattern, types)):
         raise Refused(400, "types is a comma-separated list of patterns: agent.*,todo.update")
     since, limit = _number(request, "since"), _number(request, "limit")
-    return Page(200, "application/x-ndjson", _lines(asker.log, types, since, limit))
+    return Page(200, "application/x-ndjson", event_lines(asker.log, types, since, limit))
 
 
-def _lines(log: Log, types: list[str], since: int | None, limit: int | None) -> Iterator[bytes]:
-    """The kept events after `since`, or the newest `limit` of them, as lines, and the gaps before and between them.
+def _sessions(request: Request, asker: Asker) -> Page:
+    query, limit = request.query, _number(request, "limit")
+    if any(len(query.get(name, "")) > MAX_SEARCH for name in ("text", "project")):
+        raise Refused(400, f"text and project may have at most {MAX_SEARCH} characters")
+    try:
+        since = moment(query["since"]) if query.get("since") else None
+    except ValueError:
+        raise Refused(400, "since must be a time such as 2026-01-31T12:00:00Z") from None
+    data = past_of(asker).sessions(
+        text=query.get("text") or None,
+        project=query.get("project") or None,
+        since=since,
+        before=query.get("before") or None,
+        limit=SESSIONS_DEFAULT if limit is None else min(max(limit, 1), SESSIONS_MAX),
+        max_bytes=HISTORY_BYTES,
+    )
+    return _json(reply("sessions", data))
 
-    Reads the log piece by piece while the client takes them, so a slow client holds a piece in memory and not the log.
-    What it loses meanwhile is told as `slow_client`; what was lost before, only when it named a `since`.
+
+def _session_events(request: Request, asker: Asker) -> Page:
+    match = _SESSION_EVENTS.fullmatch(request.path)
+    assert match is not None
+    past, since, limit = past_of(asker), _number(request, "since") or 0, _number(request, "limit")
+
+    def more(since: int, left: int | None) -> tuple[list[bytes], bool] | None:
+        count = HISTORY_MAX if left is None else min(left, HISTORY_MAX)
+        return past.events(match[1], since=since, before=None, limit=count, max_bytes=PIECE_BYTES)
+
+    first = more(since, limit) if limit != 0 else ([], False)
+    if first is None:
+        raise Refused(404, f"there is no session {match[1]}")
+    return Page(200, "application/x-ndjson", _session_lines(first, since, limit, more))
+
+
+def _session_lines(
+    found: tuple[list[bytes], bool] | None,
+    since: int,
+    left: int | None,
+    more: Callable[[int, int | None], tuple[list[bytes], bool] | None],
+) -> Iterator[bytes]:
+    """A session's events as lines, page by page: a slow reader holds one page, and nobody waits for it.
+
+    If the next page cannot be read, the last line is an `error`, so that nobody takes what came for everything.
     """
-    kinds = expand(types)
-    low, end = since or 0, log.seq
-    start = low if limit is None else _before_newest(log, types, limit, low)
-    gap = log.gap(low, types, start) if since is not None else None
-    cursor = Cursor(log, start, dict.fromkeys(kinds, start), dict.fromkeys(kinds, end))
-    reason: Literal["slow_client", "expired"] = "expired"
-    while True:
-        batch = cursor.next(PIECE_EVENTS)
-        if batch.gap is not None and (since is not None or reason == "slow_client"):
-            gap = batch.gap if gap is None else gap | batch.gap
-        if gap is not None:
-            yield gap_message(log.instance_id, gap, reason) + b"\n"
-        if not batch.entries:
+    while found is not None:
+        messages, goes_on = found
+        yield b"".join(part for message in messages for part in (message, b"\n"))
+        since += len(messages)  # the numbers of a session's events have no holes
+        left = None if left is None else left - len(messages)
+        if not goes_on or left == 0:
             return
-        yield from _pieces(batch.entries)
-        gap, reason = None, "slow_client"
-
-
-def _before_newest(log: Log, types: list[str], limit: int, since: int) -> int:
-    """The number after which the newest `limit` events begin."""
-    entries, more = log.history(types, limit, since)
-    if not more:
-        return since
-    return entries[0].seq - 1 if entries else log.seq
-
-
-def _pieces(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The entries as lines, joined to pieces that are worth a system call."""
-    lines: list[bytes] = []
-    size = 0
-    for entry in entries:
-        lines += (entry.json, b"\n")
-        size += len(entry.json) + 1
-        if size >= PIECE_BYTES:
-            yield b"".join(lines)
-            lines, size = [], 0
-    if lines:
-        yield b"".join(lines)
+        try:
+            found = more(since, left)
+        except ProtocolError as error:
+            yield reply("error", {"code": error.code, "message": str(error), "command": None}) + b"\n"
+            return
 
 
 def _number(request: Request, name: str) -> int | None:
@@ -208,10 +250,11 @@ def _json(body: bytes) -> Page:
 
 
 _PAGES: dict[str, Callable[[Request, Asker], Page]] = {
-    "/": _monitor,
+    "/": _index,
     "/healthz": _healthz,
     "/status": _status,
     "/instances": _instances,
     "/events": _events,
+    "/sessions": _sessions,
     "/asyncapi.yaml": _asyncapi,
 }

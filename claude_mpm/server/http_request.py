@@ -1,4 +1,4 @@
-"""An accepted connection until its request is answered: by a page, by a refusal, or by becoming a WebSocket."""
+"""An accepted connection until its request has been answered, or has made it a WebSocket."""
 
 from __future__ import annotations
 
@@ -7,28 +7,44 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.server import http as pages
-from claude_mpm.server.connection import set_send_time, shut_down
 from claude_mpm.server.handshake import Head, Request, accept, admit
 from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.sockets import set_send_time, shut_down
 
-DISCARD_BYTES = 64 * 1024  # read and discarded after an answer; closing with unread data would reset it away
-TOO_MANY_HANDSHAKES = "too many connections have not sent their request yet"
+DISCARD_BYTES = (
+    64 * 1024
+)  # discarded after an answer; closing with data unread would reset the connection, and the answer with it
+TOO_MANY_HANDSHAKES = "too many connections are waiting to send a request"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a client may do.
+
+    Attributes:
+        trusted: it presented the valid token.
+        may_read_past: it presented the token, or is known to be a process of our user or of root.
+    """
+
+    trusted: bool
+    may_read_past: bool
 
 
 class HttpRequest:
     """One accepted connection. run() belongs to the thread made for it; evict() may be called from any thread.
 
     Args:
-        name: of the connection, in the log.
-        sock: blocking; run() neither opens nor closes it.
-        config: the rules to be met.
-        peers: asked who the peer is when there is no token that would tell.
+        name: identifies the connection in the log.
+        sock: blocking; the caller closes it.
+        config: the rules that the request must meet.
+        peers: checks who the peer is when there is no token to present.
         stopping: a descriptor that becomes readable when the server stops.
     """
 
@@ -39,25 +55,27 @@ class HttpRequest:
         self._peers = peers
         self._stopping = stopping
         self.evicted = False
-        self._silent = True  # not a byte was received
-        self._deadline = time.monotonic() + config.limits.handshake_time
+        self.judging = False  # the request has been read, and is being decided on
+        self._silent = True  # nothing has been received yet
+        self.started = time.monotonic()
+        self._deadline = self.started + config.limits.handshake_time
 
     def run(
         self,
-        page: Callable[[Request, bool], pages.Page],
+        page: Callable[[Request, Rights], pages.Page],
         begin_response: Callable[[], None],
-        enter: Callable[[], None],
-    ) -> tuple[bool, bytes] | None:
-        """Read the request and answer it. Blocks for `handshake_time` at most, or while a page is being taken.
+        begin_client: Callable[[], None],
+    ) -> tuple[Rights, bytes] | None:
+        """Read the request and answer it. Blocks for `handshake_time` at most, then while the peer takes the response.
 
         Args:
-            page: makes the answer to a plain request; its second argument says whether the token was presented.
+            page: makes the response to a plain request; its second argument says what the client may do.
             begin_response: called before a page is made; raises Refused when too many are being sent.
-            enter: called before a WebSocket is accepted; raises Refused when there are too many.
+            begin_client: called before a WebSocket is accepted; raises Refused when there are too many.
 
         Returns:
-            Whether a WebSocket client presented the token, and what it sent behind its request. None when everything
-            is said; the socket is then to be closed.
+            For a WebSocket, what its client may do, and what it sent behind the request. None when the request has
+            been answered and the socket is to be closed.
         """
         try:
             try:
@@ -65,15 +83,16 @@ class HttpRequest:
                 request = self._read(head)
                 if request is None:
                     return None
-                trusted = self._admit(request)
+                rights = self._admit(request)
                 if request.websocket:
                     upgrade = accept(request)
-                    enter()
+                    begin_client()
                     self.sock.sendall(upgrade)
-                    return trusted, head.rest
+                    return rights, head.rest
                 begin_response()
-                self._answer(page(request, trusted), body=request.method == "GET")
+                self._answer(page(request, rights), body=request.method == "GET")
             except Refused as refused:
+                self.judging = False
                 if not self._silent:  # browsers open connections in advance and never use them
                     log.info("%s: refused, %d: %s", self.name, refused.status, refused)
                 self._answer(pages.refusal(refused), body=True)
@@ -82,19 +101,20 @@ class HttpRequest:
         return None
 
     def evict(self) -> None:
-        """Give this connection up for a newer one. It gets a 503 if it listens, and is not waited for. Does not block."""
+        """Give this connection up in favour of a newer one; its thread sends 503 and does not wait. Does not block."""
         self.evicted = True
         shut_down(self.sock, socket.SHUT_RD)
 
-    def _admit(self, request: Request) -> bool:
-        public = request.path in pages.PUBLIC and not request.websocket
+    def _admit(self, request: Request) -> Rights:
+        public = pages.is_public(request.path) and not request.websocket
         trusted = admit(request, self._config, public=public)
         if self._config.token is None and not public:
-            self._peers.check(self.sock)  # last, since it may read a long table
-        return trusted
+            # last, since it can be slow where it has to read a table
+            return Rights(trusted, self._peers.check(self.sock, self.started))
+        return Rights(trusted, trusted)
 
     def _read(self, head: Head) -> Request | None:
-        """Read to the end of the head. None: the peer left, or the server stops."""
+        """Read to the end of the head. Returns None when the peer has gone or the server stops."""
         while True:
             data = self._receive(self._deadline)
             if self.evicted:
@@ -106,10 +126,11 @@ class HttpRequest:
             self._silent = False
             request = head.feed(data)
             if request is not None:
+                self.judging = True
                 return request
 
     def _receive(self, deadline: float) -> bytes | None:
-        """The next bytes; b"" at the end of the stream or when the server stops; None at the deadline."""
+        """Return the next bytes, b"" at the end of the stream or when the server stops, and None at the deadline."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         poll.register(self._stopping, select.POLLIN)
@@ -119,7 +140,7 @@ class HttpRequest:
         return self.sock.recv(4096) if ready else None
 
     def _answer(self, page: pages.Page, body: bool) -> None:
-        """Send the page, then the end of the stream, then wait for the peer's, so that no reset overtakes the answer."""
+        """Send the page and the end of the stream; then wait for the peer's, so that no reset overtakes the response."""
         set_send_time(self.sock, self._config.limits.handshake_time)
         self.sock.sendall(page.head())
         if body:

@@ -1,4 +1,4 @@
-"""What one client is to get: live from where it subscribed, and once what is kept from before."""
+"""Decides what one client receives: new events of its types and, where it asked for them, stored ones before those."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from claude_mpm.feed.patterns import expand
 
 
 class Due(NamedTuple):
-    """What comes next for a client; all empty: nothing at the moment."""
+    """What a client receives next. Neither entries nor a gap: nothing at the moment."""
 
     entries: list[Entry]
     gap: Gap | None
@@ -18,31 +18,39 @@ class Due(NamedTuple):
 
 
 class Subscription:
-    """The channels of one client. Belongs to its sender thread; only `wake` may be called by others.
+    """The channels of one client. Belongs to its sender thread, except for `cursor`; nothing here blocks.
 
-    Of each type it is remembered from which number on the client has got, or will get, everything.
-    A `since` before that number adds only what lies between, as a second cursor that is read to its
-    end before the live one goes on. Unsubscribing forgets.
+    For each type it remembers the seq after which the client receives everything. Subscribing again with an earlier
+    `since` replays only the events in between; a second cursor reads them to the end before the live one continues.
+    Unsubscribing from a type forgets what was received of it.
     """
 
     def __init__(self, log: Log) -> None:
         self.patterns: list[str] = []
         self._log = log
         self._covered: dict[str, int] = {}
-        self._kept: Cursor | None = None
-        self._kept_reason: Literal["slow_client", "expired"] = "expired"
-        self._live = log.follow()
-        self._live.want({})
+        self._stored: Cursor | None = None
+        self._stored_reason: Literal["slow_client", "expired"] = "expired"
+        self._live = Cursor(log, log.seq)
+        self._newest_start = 0  # after this seq, the client receives every event of all its types
 
     def add(self, patterns: Iterable[str], since: int | None = None) -> int:
-        """Subscribe; returns the number of the newest event. Only when not `replaying`."""
-        assert self._kept is None
+        """Subscribe, and return the seq of the newest event.
+
+        Args:
+            patterns: well-formed patterns of event types.
+            since: also replay the events stored after this seq. A seq above the newest comes from an earlier run of the
+                program, and is treated as the newest.
+        """
+        assert self._stored is None, "commands are not executed during a replay"
         now = self._log.seq
         wanted = list(patterns)
         self.patterns += [pattern for pattern in dict.fromkeys(wanted) if pattern not in self.patterns]
-        start = now if since is None else min(since, now)  # a number from another run means nothing here
+        if not self._covered:
+            self._live.cursor = now  # nothing was subscribed to, so there is nothing to skip
+        start = now if since is None else min(since, now)
         live = dict(self._live.low)
-        replay: dict[str, int] = {}  # of each type what lies after `start`, up to this number
+        replay: dict[str, int] = {}  # per type, the last seq to replay
         for kind in expand(wanted):
             live.setdefault(kind, now)
             covered = self._covered.get(kind, now)
@@ -50,13 +58,14 @@ class Subscription:
                 replay[kind] = covered
             self._covered[kind] = min(start, covered)
         self._live.want(live)
+        self._newest_start = now
         if replay:
-            self._kept = Cursor(self._log, start, dict.fromkeys(replay, start), replay)
-            self._kept_reason = "expired"
+            self._stored = Cursor(self._log, start, dict.fromkeys(replay, start), replay)
+            self._stored_reason = "expired"
         return now
 
     def remove(self, patterns: Iterable[str]) -> None:
-        """Unsubscribe from exactly these patterns; what another one covers stays. Only when not `replaying`."""
+        """Unsubscribe from exactly these patterns. Types that a remaining pattern covers stay subscribed."""
         gone = set(patterns)
         self.patterns = [pattern for pattern in self.patterns if pattern not in gone]
         wanted = expand(self.patterns)
@@ -65,36 +74,40 @@ class Subscription:
 
     @property
     def types(self) -> frozenset[str]:
+        """The event types subscribed to."""
         return frozenset(self._covered)
 
     @property
     def replaying(self) -> bool:
-        """Whether kept events are still to come, before anything else."""
-        return self._kept is not None
+        """Whether stored events remain to be sent, which come before everything else."""
+        return self._stored is not None
 
     def next(self, limit: int) -> Due:
-        """What the client is to get next, at most `limit` events."""
-        if self._kept is not None:
-            batch, reason = self._kept.next(limit), self._kept_reason
-            self._kept_reason = "slow_client"  # what goes from now on goes because the client takes its time
+        """Return the next events for the client, `limit` at most, and count them as received."""
+        if self._stored is not None:
+            batch, reason = self._stored.next(limit), self._stored_reason
+            self._stored_reason = "slow_client"  # what is evicted from now on is lost because the client takes its time
             if not batch.entries:
-                self._kept = None
+                self._stored = None
             if batch.entries or batch.gap:
                 return Due(batch.entries, batch.gap, reason)
         batch = self._live.next(limit) if self._covered else Batch([], None)
         return Due(batch.entries, batch.gap, "slow_client")
 
+    @property
+    def cursor(self) -> int:
+        """The seq up to which the client has been sent all live events. Any thread may read it."""
+        return self._live.cursor
+
+    @property
+    def level(self) -> bool:
+        """Whether all the client still has to receive are the events after `cursor` of its types."""
+        return self._stored is None and self._live.cursor >= self._newest_start
+
+    def received(self, seq: int) -> None:
+        """Record that the broadcaster has sent the client its events up to `seq`. Call it only while `level`."""
+        self._live.cursor = seq
+
     def behind(self, seq: int) -> bool:
-        """Whether something up to `seq` may still be due."""
-        return self._kept is not None or (bool(self._covered) and self._live.cursor < seq)
-
-    def wake(self) -> None:
-        """Let wait() return. Any thread."""
-        self._live.wake()
-
-    def wait(self) -> None:
-        """Block until something is due, or wake()."""
-        self._live.wait()
-
-    def close(self) -> None:
-        self._live.close()
+        """Whether any event up to `seq` may remain to be sent."""
+        return self._stored is not None or (bool(self._covered) and self._live.cursor < seq)

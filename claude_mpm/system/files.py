@@ -33,3 +33,19 @@ def read_file(path: Path, limit: int) -> tuple[bytes, float]:
         raise ValueError("too large")
     finally:
         os.close(fd)
+
+
+def read_head(path: Path, limit: int) -> bytes:
+    """Return the first `limit` bytes of a regular file. Does not block, and follows no symbolic link.
+
+    Raises:
+        OSError: it cannot be opened or read, or is a symbolic link.
+        ValueError: it is not a regular file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise ValueError("not a regular file")
+        return os.pread(fd, limit, 0)
+    finally:
+        os.close(fd)

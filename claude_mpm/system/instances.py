@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024  # of one file
 MAX_FILES = 1_000
-DAY = 24 * 3600.0  # seconds; a file that is no good stays that long: its writer may be a newer version
+DAY = 24 * 3600.0  # seconds; an unreadable file is kept that long, since a newer version may have written it
 WEEK = 7 * DAY  # a file of another machine or container that shares the home directory
 MAX_COMMAND = 100  # characters of a command line shown
 INSTANCE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -37,14 +37,14 @@ NEEDED = {"instance_id": str, "port": int, "host": str, "working_dir": str, "pid
 
 @dataclass(frozen=True)
 class Holder:
-    """Who listens on a port. `cwd` is known of a claude-mpm of ours only."""
+    """The process that listens on a port. `cwd` is known only if it is a claude-mpm of this user."""
 
     pid: int
     command: str
     cwd: str | None = None
 
     def __str__(self) -> str:
-        """Fits behind "port 8765 is taken by"."""
+        """Text that completes "port 8765 is taken by"."""
         if self.cwd is not None:
             return f"another claude-mpm, watching {self.cwd} (pid {self.pid})"
         return f"{self.command or 'a process'} (pid {self.pid})"
@@ -84,18 +84,18 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watche
 
 
 def unregister(state_dir: Path, instance_id: str) -> None:
-    """Undo register(). Not being registered is fine."""
+    """Undo register(). Does nothing if the instance is not registered."""
     if INSTANCE_ID.fullmatch(instance_id):
         _remove(state_dir / "instances" / f"{instance_id}.json")
 
 
 def live(state_dir: Path) -> list[dict[str, Any]]:
-    """instance_info of every instance of this user that runs, the oldest first. Removes what the dead left."""
+    """`instance_info` of every running instance of this user, oldest first. Removes the files of those that died."""
     return sorted((record["info"] for record in _records(state_dir)), key=lambda info: info["started_at"])
 
 
 def token_for(port: int, state_dir: Path | None = None) -> str | None:
-    """The token of the running instance on `port`; None: none there, or it wants no token."""
+    """The token of the running instance on `port`; None if there is none, or it needs no token."""
     for record in _records(state_dir or Config().state_dir):
         if record["info"]["port"] == port:
             token = record.get("token")
@@ -104,7 +104,7 @@ def token_for(port: int, state_dir: Path | None = None) -> str | None:
 
 
 def who_holds(port: int, state_dir: Path | None = None) -> Holder | None:
-    """Who listens on `port` of this machine's loopback. None: nobody, or we may not know."""
+    """The process that listens on `port` of the loopback interface; None if there is none, or we may not see it."""
     for record in _records(state_dir or Config().state_dir):
         info = record["info"]
         if info["port"] == port:
@@ -132,7 +132,7 @@ def is_ending(port: int, state_dir: Path) -> bool:
 
 
 def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
-    """The files of instances that run."""
+    """The records of running instances."""
     directory = state_dir / "instances"
     try:
         names = sorted(os.listdir(directory))[:MAX_FILES]
@@ -202,6 +202,6 @@ def _command(pid: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """On one line of our terminal: no control characters, not too long."""
+    """`text` on one line: without control characters, and cut to MAX_COMMAND."""
     shown = "".join(character if character.isprintable() else "?" for character in text.strip())
     return shown if len(shown) <= MAX_COMMAND else f"{shown[:MAX_COMMAND]}…"

@@ -20,7 +20,7 @@ _FORMAT = "%(asctime)s %(levelname)s %(process)d %(threadName)s %(name)s: %(mess
 
 @contextmanager
 def file_log(path: Path, limits: Limits, on_trouble: Callable[[str], None]) -> Iterator[None]:
-    """Send the program's log to `path` while entered; `on_trouble` gets one sentence when it cannot be written."""
+    """While entered, write the program's log to `path`. `on_trouble` gets one sentence if that fails."""
     logging.raiseExceptions = False  # a log that fails must not print into Claude's terminal
     root = logging.getLogger("claude_mpm")
     root.setLevel(logging.INFO)
@@ -50,7 +50,7 @@ class _Writer(logging.handlers.QueueListener):
         self._thread.name = "log-writer"
 
     def stop(self) -> bool:  # type: ignore[override]
-        """As the parent's, but waits a second at most for a disk that hangs: then False, and its file is left alone."""
+        """As in the base class, but waits a second at most: returns False if a disk hangs, and its file is then left alone."""
         thread, self._thread = self._thread, None
         assert thread is not None
         try:
@@ -75,12 +75,12 @@ class _File(logging.handlers.RotatingFileHandler):
         return super()._open()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """The disk is full or gone: say so once, to the clients; the session goes on."""
+        """The disk is full or gone: tell the clients once. The session goes on."""
         if not self._told:
             self._told = True
             self._on_trouble(f"The log file {self.baseFilename} cannot be written")
 
     def close(self) -> None:
-        """As the parent's; what a full disk did not take is lost, and was said."""
+        """As in the base class. What a full disk did not take is lost, and clients were told."""
         with contextlib.suppress(OSError):
             super().close()

@@ -62,7 +62,7 @@ class Signals:
         return numbers
 
     def pending(self) -> set[int]:
-        """As read(), but they stay for read() to give."""
+        """As read(), but read() will return them again."""
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.fd, 4096):
                 self._pending.update(data)

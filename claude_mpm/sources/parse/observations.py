@@ -146,6 +146,14 @@ class Cost(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class ContextWindow(Observation):
+    """How many tokens the context of a model holds, as Claude Code reports it."""
+
+    model: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted(Observation):
     """The user has stopped the turn of the main conversation."""
 

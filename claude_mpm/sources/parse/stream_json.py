@@ -16,12 +16,15 @@ from claude_mpm.sources.parse.observations import (
     AgentEnded,
     AgentSeen,
     ApiFailed,
+    ContextWindow,
     Cost,
     Observation,
     SessionStarted,
     TurnEnded,
     Who,
 )
+
+MAX_MODELS = 50  # of one result; a session uses a few
 
 
 def parse(line: bytes) -> list[Observation]:
@@ -89,5 +92,17 @@ def _task_ended(entry: Mapping[str, Any], agent: Who, at: float | None, tool_use
 
 def _result(entry: Mapping[str, Any], who: Who, at: float | None) -> list[Observation]:
     cost = amount(entry.get("total_cost_usd"))  # of the whole session so far, in every version
-    ended = TurnEnded(who, at, None)
-    return [Cost(who, at, cost), ended] if cost is not None else [ended]
+    found: list[Observation] = _context_windows(entry, who, at)
+    if cost is not None:
+        found.append(Cost(who, at, cost))
+    return [*found, TurnEnded(who, at, None)]
+
+
+def _context_windows(entry: Mapping[str, Any], who: Who, at: float | None) -> list[Observation]:
+    """The sizes that a result names. Seen in 1.0.128 and later; transcripts and hooks have none."""
+    found: list[Observation] = []
+    for model, usage in list(mapping(entry.get("modelUsage")).items())[:MAX_MODELS]:
+        size = whole(mapping(usage).get("contextWindow"))
+        if name(model) is not None and size:
+            found.append(ContextWindow(who, at, model, size))
+    return found

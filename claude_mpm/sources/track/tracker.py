@@ -95,6 +95,12 @@ class Tracker:
         remembered = self._remembered(replace(origin, at=now)) if self._past_todos else []
         return remembered + (handle(self, observation, origin) if handle else [])
 
+    def finish(self, reason: str, origin: Origin) -> list[Event]:
+        """End everything that is open as failed, for this reason. Nothing is observed from now on."""
+        events = self._close(reason, origin)
+        self._ended = True
+        return events
+
     def take_unsettled(self) -> list[str]:
         """Delegations that have ended without numbers, each once: call settle() for them a little later."""
         names, self._delegations.unsettled = self._delegations.unsettled, []
@@ -112,9 +118,7 @@ class Tracker:
         return []
 
     def _process_ended(self, observed: obs.ProcessEnded, origin: Origin) -> list[Event]:
-        events = self._close("process_ended", origin)
-        self._ended = True
-        return events
+        return self.finish("process_ended", origin)
 
     def _session_started(self, observed: obs.SessionStarted, origin: Origin) -> list[Event]:
         """Of the session that is known already."""
@@ -291,6 +295,7 @@ _HANDLERS: dict[type[Observation], Callable[[Tracker, Any, Origin], list[Event]]
     obs.AgentEnded: Tracker._agent_ended,
     obs.TodoFile: Tracker._todo_file,
     obs.Used: Tracker._used,
+    obs.ContextWindow: lambda self, observed, origin: self._usage.context_window(observed.model, observed.tokens),
     obs.Cost: lambda self, observed, origin: self._usage.cost(observed.usd, origin),
     obs.TurnEnded: Tracker._turn_ended,
     obs.Busy: lambda self, observed, origin: self._activity.session_file(observed, origin),

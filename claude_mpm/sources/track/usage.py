@@ -17,6 +17,7 @@ from claude_mpm.sources.parse.observations import Used
 from claude_mpm.sources.track.digests import Recent
 
 MAX_ANSWERS = 20_000  # answers whose tokens are remembered, so that a record read again is not counted again
+MAX_MODELS = 50  # models whose context windows are remembered
 MAX_HELD = 1_000  # answers held at a time: one per conversation that goes on
 
 
@@ -61,6 +62,8 @@ class Usage:
         self._totals = Tokens()
         self._cost: float | None = None
         self._model: str | None = None
+        self._windows: Recent[str, int] = Recent(MAX_MODELS)  # tokens that a model's context holds, by model
+        self._context = 0  # tokens the last answer of the main conversation was based on
 
     def answer(self, used: Used, agent_id: str | None, origin: Origin, *, at_once: bool) -> list[Event]:
         """A record of an answer. `at_once`: nothing more is to be expected in this conversation."""
@@ -97,6 +100,11 @@ class Usage:
         self._cost = usd
         return [self._event(self._model, Tokens(), None, origin)]
 
+    def context_window(self, model: str, tokens: int) -> list[Event]:
+        """How much the context of a model holds, as Claude reports it. The events that follow carry the percentage."""
+        self._windows[model] = tokens
+        return []
+
     def history(self, used: Used, agent_id: str | None) -> None:
         """An answer from before the process started: it counts, but is not reported."""
         self._count(used, agent_id)
@@ -112,6 +120,8 @@ class Usage:
         if not any(new):
             return []
         self._model = answer.used.model or self._model
+        if answer.agent_id is None:
+            self._context = answer.used.input + answer.used.cache_read + answer.used.cache_creation
         return [self._event(self._model, new, answer.agent_id, answer.origin)]
 
     def _count(self, used: Used, agent_id: str | None) -> Tokens:
@@ -125,6 +135,14 @@ class Usage:
             self._on_agent_tokens(agent_id, new)
         return new
 
+    def _context_percent(self) -> float | None:
+        """How full the main conversation's context is; None while it is unknown how much it holds.
+
+        Computed as Claude Code 2.1 computes `used_percentage` for a status line: input, cached or not, without output.
+        """
+        window = self._windows.get(self._model, 0) if self._model is not None else 0
+        return min(100.0, round(100 * self._context / window, 1)) if window and self._context else None
+
     def _event(self, model: str | None, tokens: Tokens, agent_id: str | None, origin: Origin) -> Event:
         return ev.claude_usage(
             origin=origin,
@@ -132,6 +150,7 @@ class Usage:
             tokens=tokens._asdict(),
             totals=self._totals._asdict(),
             agent_id=agent_id,
+            context_percent=None if agent_id is not None else self._context_percent(),
             cost_usd=self._cost,
             cost_is_estimate=None if self._cost is None else False,
         )

@@ -1,0 +1,244 @@
+// What the page knows: sessions by instance id, connections by port, what is looked at, and the reader's preferences.
+
+import { dict, list, num, base, str } from "./plain.js";
+import { EventLog } from "./time.js";
+import * as reducer from "./reduce.js";
+import { failedEnd } from "./phrases.js";
+
+const CHARS = 24e6; // JSON characters of one session's events; a server keeps 16 MiB, so a whole session usually fits
+const NOISE = 2000; // claude.output and system.status events kept beside them, so that they push nothing else out
+const OVER = 12; // sessions that are over and stay on the rail; the oldest go first
+
+/** Event types that arrive in volume; kept apart from the rest. */
+export const NOISY = new Set(["claude.output", "system.status"]);
+
+/**
+ * @typedef {Object} Session
+ * @property {string} id the instance id
+ * @property {Object} link where its events come from; see links.js
+ * @property {EventLog} log its events, and the state they add up to
+ * @property {Object} shown the state to show: `log.live`, or the last known one while the history is being replayed
+ * @property {{event: Object, seq: number}[]} noise
+ * @property {Map<string, number>} types how many events of each type were seen
+ * @property {null|"ended"|"gone"} over "gone": the connection ended, and no session.end was seen
+ * @property {Object|null} screen the newest picture of its terminal, with `at`
+ */
+
+/** @type {{sessions: Map<string, Session>, links: Map<number, Object>, home: Object|null, listed: Set<number>}} */
+export const store = { sessions: new Map(), links: new Map(), home: null, listed: new Set(), opened: Date.now() };
+
+/** What is looked at; route.js keeps the address in step. `agent`: a key, "all", or null for the main thread. */
+export const view = { session: null, name: "conversation", agent: null, query: "", at: null };
+
+const stored = (key) => {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null; // storage is switched off
+  }
+};
+
+/** The reader's preferences, remembered by the browser where it allows that. */
+export const prefs = {
+  sound: stored("sound") === "on",
+  theme: stored("theme") || "auto",
+  keys: stored("keys") !== "off",
+  size: Number(stored("size")) || 0,
+};
+
+/** Change a preference and remember it. */
+export function setPref(name, value) {
+  prefs[name] = value;
+  try {
+    localStorage.setItem(name, typeof value === "boolean" ? (value ? "on" : "off") : String(value));
+  } catch {
+    // storage is switched off: the choice holds until the page closes
+  }
+}
+
+const listeners = { changed: () => {}, drawn: () => {} };
+
+/** Register what runs when data changed (at once) and when something must be drawn (the next frame). */
+export const listen = (handlers) => Object.assign(listeners, handlers);
+/** Say that a session's data changed: attention is computed at once, drawing follows. */
+export const changed = () => listeners.changed();
+/** Ask for the page to be drawn in the next frame. */
+export const redraw = () => listeners.drawn();
+
+/** @returns {Session} */
+export function newSession(id, link) {
+  const log = new EventLog(reducer, { maxChars: CHARS });
+  const session = {
+    id,
+    link,
+    port: link.port,
+    log,
+    shown: log.live,
+    greeting: null,
+    seq: 0,
+    noise: [],
+    types: new Map(),
+    total: 0,
+    over: null,
+    screen: null,
+    noScreen: "",
+    read: { seq: 0 },
+  };
+  store.sessions.set(id, session);
+  const over = [...store.sessions.values()].filter((s) => s.over && !s.past);
+  for (const old of over.slice(0, Math.max(0, over.length - OVER)))
+    if (old.id !== view.session) store.sessions.delete(old.id);
+  return session;
+}
+
+/**
+ * Take an event of the protocol into a session. Events at or below `session.seq` were seen before and are dropped.
+ *
+ * @param {Session} session
+ * @param {Object} event the parsed frame
+ * @param {number} chars the length of its JSON
+ */
+export function ingest(session, event, chars) {
+  const seq = num(event.seq);
+  if (seq !== null && seq <= session.seq) return;
+  settleGreeting(session, seq);
+  if (seq !== null) session.seq = seq;
+  session.total++;
+  session.types.set(event.type, (session.types.get(event.type) || 0) + 1);
+  if (!NOISY.has(event.type)) return void session.log.push(event, chars);
+  keepNoise(session, [event]);
+  reducer.apply(session.log.live, event);
+}
+
+/** Keep noisy events in order; ones already kept are ignored. */
+export function keepNoise(session, events) {
+  const have = new Set(session.noise.map((record) => record.seq));
+  for (const event of events) if (!have.has(event.seq)) session.noise.push(event);
+  session.noise.sort((a, b) => a.seq - b.seq);
+  if (session.noise.length > NOISE * 1.1) session.noise.splice(0, session.noise.length - NOISE);
+}
+
+/** The greeting describes the moment of its own seq: apply it before the first event that is newer. */
+export function settleGreeting(session, before) {
+  const greeting = session.greeting;
+  if (!greeting || (before !== null && before <= greeting.data.seq)) return;
+  session.greeting = null;
+  reducer.apply(session.log.live, { ...greeting, seq: undefined });
+}
+
+/** A session is over: nothing in it runs any more. Its counters stop at its last event. */
+export function bury(session, how) {
+  session.over = how;
+  session.shown = session.log.live;
+}
+
+/** Remove a session that is over from the page. */
+export function forget(id) {
+  store.sessions.delete(id);
+  if (view.session === id) view.session = null;
+  changed();
+}
+
+/** When the newest event of a session happened, in ms. */
+export const lastAt = (session) => session.shown.ended?.at || session.shown.at || session.shown.status.at || null;
+
+/** The time up to which a session's counters run: now, or its last event when it is over or not heard. */
+export const until = (session) => (isLive(session) ? Date.now() : lastAt(session) || Date.now());
+
+/** Whether what is shown of a session is what happens now. */
+export const isLive = (session) =>
+  !session.over && !session.shown.ended && !session.shown.info.kind && ["live", "catching up", "slow"].includes(session.link.state);
+
+/** The state to draw: at the cursor, or the newest one. */
+export const stateOf = (session) => (session.cursor && !session.cursor.live ? session.cursor.state : session.shown);
+
+/** A session's state in one word, with its mark and the words for it. */
+export function mood(session) {
+  const now = session.shown,
+    ended = now.ended;
+  if (ended) return failedEnd(ended) ? ["failed", "✕", "failed"] : ["ended", "■", "ended"];
+  if (session.over === "ended") return ["ended", "■", "ended"];
+  if (session.over) return ["gone", "✕", "connection lost"];
+  const link = session.link;
+  if (link.state === "refused") return ["failed", "✕", "refused"];
+  if (link.state === "lost" || link.state === "connecting")
+    return ["lost", "◌", link.state === "lost" ? "connection lost" : "connecting"];
+  if (now.status.activity === "waiting" && !now.info.kind) return ["waiting", "◆", "needs you"];
+  if (now.status.claude_status === "error") return ["failed", "✕", "error"];
+  if (now.status.claude_status === "stopped") return ["ended", "■", "stopped"];
+  if (now.status.claude_status === "starting") return ["starting", "◌", "starting"];
+  return now.status.activity === "working"
+    ? ["working", "●", "working"]
+    : now.status.activity === "idle"
+      ? ["idle", "○", "idle"]
+      : ["working", "●", "running"];
+}
+
+/** The request that a session waits for an answer to, or null. */
+export const waitingFor = (session) => (mood(session)[0] === "waiting" ? session.shown.status.waiting_for : null);
+
+/** The sessions that need the reader, longest waiting first. */
+export const needy = () =>
+  [...store.sessions.values()].filter(waitingFor).sort((a, b) => waitingFor(a).since - waitingFor(b).since);
+
+/** What a session's request is, in words that follow its name. */
+export function waitingText(waiting) {
+  if (waiting.kind === "permission")
+    return waiting.tool ? "asks permission for " + str(waiting.tool) : "asks permission";
+  return waiting.kind === "question" ? "has a question" : "waits for your input";
+}
+
+const startOf = (session) => session.shown.startedAt || Date.parse(str(session.shown.info.started_at)) || 0;
+
+/** A server that serves no session of its own has none on the rail; neither has the past, which has its own list. */
+const isListed = (session) => !session.past && session.shown.info.kind !== "overview";
+
+/** Sessions in the rail's order, which does not change while they run: newest start first. */
+export const ordered = () =>
+  [...store.sessions.values()].filter(isListed).sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
+
+/** The name a session goes by: --name, else its directory; the title of one of the past. */
+export const nameOf = (session) => session.title || tag(session.shown.info, session.port, session.id).name;
+
+/** What a session, or an instance that is not connected yet, is told apart by. */
+const tag = (info, port, id) => ({
+  name: str(info.name) || base(info.working_dir) || "port " + port,
+  branch: str(info.git_branch),
+  port,
+  id,
+});
+
+/** The sessions that a session could be taken for: others of its name, ended ones only if it ended itself. */
+function twinsOf(session) {
+  if (session.past) return [];
+  const others = ordered().filter((other) => other !== session && (!other.over || session.over));
+  const tags = others.map((other) => tag(other.shown.info, other.port, other.id));
+  for (const link of store.links.values())
+    if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));
+  return tags.filter((other) => other.name === nameOf(session));
+}
+
+/** The name, with what tells it apart from other sessions of that name: the branch, else the port. */
+export function labelOf(session) {
+  const name = nameOf(session),
+    branch = str(session.shown.info.git_branch),
+    twins = twinsOf(session);
+  if (!twins.length) return name;
+  if (branch && twins.every((other) => other.branch !== branch)) return name + " ⎇ " + branch;
+  return twins.every((other) => other.port !== session.port)
+    ? name + " :" + session.port
+    : name + " " + session.id.slice(0, 4);
+}
+
+/** How many agents run in a state. */
+export const agentsRunning = (now) =>
+  now.ended
+    ? 0
+    : Math.max(list(now.activeAgents).length, [...now.agents.values()].filter((a) => a.status === "started").length);
+
+/** Tokens of a session's answers: what was sent, received, and read from or written to the cache. */
+export function tokensOf(usage) {
+  const totals = dict(usage && usage.totals),
+    of = (key) => num(totals[key]) || 0;
+  return { input: of("input"), output: of("output"), cached: of("cache_read") + of("cache_creation") };
+}
