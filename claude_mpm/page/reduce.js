@@ -95,17 +95,16 @@ function setStatus(state, at, { claude_status, activity, waiting_for, pid, messa
 function waitingOf(old, value, message, at) {
   const data = typeof value === "string" ? { kind: value } : dict(value);
   const next = {
+    ...data, // what answering needs: request_id, answerable, decisions and the like
     kind: str(data.kind || data.type) || "input",
     tool: str(data.tool),
     input: data.input ?? null,
     message: str(data.message || message),
     since: at,
   };
-  const same =
-    old &&
-    ["kind", "tool"].every((key) => old[key] === next[key]) &&
-    JSON.stringify(old.input) === JSON.stringify(next.input);
-  return same && old.message === next.message ? old : { ...next, since: same ? old.since : at };
+  const alike = (...keys) => old && keys.every((key) => JSON.stringify(old[key]) === JSON.stringify(next[key]));
+  if (!alike("kind", "tool", "input")) return next;
+  return alike("message", "request_id", "answerable") ? old : { ...next, since: old.since };
 }
 
 const endOf = (data, at) => ({ ...data, at: when(data.end_time) || at });
