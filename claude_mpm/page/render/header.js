@@ -17,6 +17,7 @@ import {
   ordered,
 } from "../store.js";
 import { endText } from "../phrases.js";
+import { pastNote } from "./earlier.js";
 
 const $ = (id) => document.getElementById(id);
 const LINK = new Map([
@@ -29,6 +30,8 @@ const LINK = new Map([
 
 /** What the selected session's source is doing; an ordinary end is no alarm. */
 function linkWords(session, link) {
+  if (session && session.past) return ["over", session.link.done ? "■ earlier session" : "◐ reading"];
+  if (session && session.shown.info.kind === "replay") return ["over", "▶ replay"];
   if (session && session.shown.ended) return ["over", "■ session over"];
   if (!link) return ["connecting", LINK.get("connecting")];
   if (link.state === "lost") {
@@ -74,7 +77,7 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
-  text($("where"), ":" + session.port);
+  text($("where"), session.port && !session.past ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
     $("path"),
@@ -126,7 +129,8 @@ function renderStats(stats) {
 function renderNotes(session, over) {
   const now = session.shown;
   $("ended").hidden = !over && session.link.state !== "lost";
-  text($("ended-text"), now.ended ? howItEnded(now.ended) : howItIsLost(session));
+  const note = now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session);
+  text($("ended-text"), isRead(session) ? pastNote(session) : note);
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -138,12 +142,16 @@ function renderNotes(session, over) {
   renderSuccessor(session, over);
 }
 
+/** Whether a session was over before this page opened it. */
+const isRead = (session) => session.past || (session.shown.info.kind === "replay" && session.shown.ended);
+
 let successor = "";
 /** Another run on the port of a session that is over is offered, never opened by itself. */
 function renderSuccessor(session, over) {
   const host = $("other"),
     next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
-  const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
+  const link = session.link,
+    idle = over && !next && !link.exported && link.home && link === store.home && link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (successor === key) return;
@@ -164,16 +172,18 @@ function renderSuccessor(session, over) {
     );
 }
 
-const howItEnded = (ended) =>
+const howItEnded = (ended, link) =>
   endText(ended) +
   " at " +
   clock(ended.at) +
   ", " +
   ago(Date.now() - ended.at) +
-  ". What this page saw of it stays here until you close the tab.";
+  (link.exported ? "." : ". What this page saw of it stays here until you close the tab.");
 
 function howItIsLost(session) {
   const at = lastAt(session),
-    lost = "Connection lost" + (session.over ? "; the process is gone" : "");
+    lost = session.link.exported
+      ? "This file does not hold the end of the session"
+      : "Connection lost" + (session.over ? "; the process is gone" : "");
   return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
 }
