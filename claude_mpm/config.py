@@ -58,6 +58,7 @@ class Config(NamedTuple):
     claude_name: str | None = None  # the value of --name, passed on to a Claude that knows the option
     name: str | None = None  # distinguishes this session from others: --name, or else CLAUDE_MPM_NAME
     websocket: bool = False
+    record: bool = False  # keep the session's events in a file, too
     port: int = DEFAULT_PORT
     port_given: bool = False  # a port the user named is not replaced by a free one
     host: str | None = None  # None: 127.0.0.1 and ::1
@@ -76,5 +77,5 @@ class Config(NamedTuple):
 
     @property
     def recordings_dir(self) -> Path:
-        """Where recordings are, one file per recorded run; its name begins with the id of its session."""
+        """Where recordings are, one file per recorded run; its name ends with the id of its session."""
         return self.state_dir / "recordings"

@@ -51,7 +51,7 @@ def listed(reply: dict[str, Any]) -> list[str]:
 def test_sessions_are_listed_searched_and_paged(tmp_path: Path) -> None:
     three_sessions(tmp_path)
     (tmp_path / "recordings").mkdir()
-    (tmp_path / "recordings" / f"{TWO}-1.jsonl").touch()
+    (tmp_path / "recordings" / f"20261124T214036Z-{TWO}.jsonl").touch()
     with served(tmp_path, running={ONE: "run-9"}) as server, server.client() as client:
         client.greeted()
         everything = client.ask("get_sessions", request_id=5)

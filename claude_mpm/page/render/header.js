@@ -74,7 +74,7 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
-  text($("where"), ":" + session.port);
+  text($("where"), session.port ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
     $("path"),
@@ -126,7 +126,7 @@ function renderStats(stats) {
 function renderNotes(session, over) {
   const now = session.shown;
   $("ended").hidden = !over && session.link.state !== "lost";
-  text($("ended-text"), now.ended ? howItEnded(now.ended) : howItIsLost(session));
+  text($("ended-text"), now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session));
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -143,7 +143,8 @@ let successor = "";
 function renderSuccessor(session, over) {
   const host = $("other"),
     next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
-  const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
+  const link = session.link,
+    idle = over && !next && !link.exported && link.home && link === store.home && link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (successor === key) return;
@@ -164,16 +165,18 @@ function renderSuccessor(session, over) {
     );
 }
 
-const howItEnded = (ended) =>
+const howItEnded = (ended, link) =>
   endText(ended) +
   " at " +
   clock(ended.at) +
   ", " +
   ago(Date.now() - ended.at) +
-  ". What this page saw of it stays here until you close the tab.";
+  (link.exported ? "." : ". What this page saw of it stays here until you close the tab.");
 
 function howItIsLost(session) {
   const at = lastAt(session),
-    lost = "Connection lost" + (session.over ? "; the process is gone" : "");
+    lost = session.link.exported
+      ? "This file does not hold the end of the session"
+      : "Connection lost" + (session.over ? "; the process is gone" : "");
   return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
 }
