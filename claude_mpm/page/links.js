@@ -3,15 +3,17 @@
 //                            refused, over
 //   want({screen, output})   start or stop the expensive channels, by what is looked at
 //   retry()                  try again now
-// The one kind there is so far is a WebSocket to a running claude-mpm.
+// Here, a WebSocket to a running claude-mpm; a session that is over has another kind, in reading.js.
 
 import { dict, list, num, str, span } from "./plain.js";
 import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "./store.js";
 import { clone, apply, empty } from "./reduce.js";
 import { takePicture } from "./picture.js";
 import { refusalOf, tokenOf } from "./refusal.js";
+import { Requests, failure } from "./requests.js";
 
-const CHANNELS = "session.* claude.status claude.message claude.usage tool.* agent.* todo.* system.*".split(" ");
+const CHANNELS =
+  "session.* claude.status claude.question claude.message claude.usage tool.* agent.* todo.* system.*".split(" ");
 const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet
@@ -34,6 +36,7 @@ class Link {
       askedAt: 0,
       screen: false,
       output: false,
+      requests: new Requests(),
     });
   }
 
@@ -90,6 +93,12 @@ class Link {
     this.ws.send(JSON.stringify({ command, ...params, ...target }));
   }
 
+  /** Send a command and wait for its reply. @returns {Promise<Object>} its data; rejects with a failure() */
+  request(command, params = {}) {
+    if (!this.up) return Promise.reject(failure("closed", "there is no connection to this session"));
+    return this.requests.make((id) => this.send(command, { ...params, request_id: id }));
+  }
+
   want({ screen, output }) {
     if (!this.up || this.replaying || !this.session) return;
     if (screen !== this.screen) {
@@ -114,7 +123,7 @@ class Link {
     }
     const type = message && message.type,
       data = dict(message && message.data);
-    if (typeof type !== "string") return;
+    if (typeof type !== "string" || this.requests.take(message)) return;
     const reply = REPLIES.get(type);
     if (reply) return reply(this, data);
     if (type === "system.status" && num(message.seq) === null) return this.greeted(data, message);
@@ -162,6 +171,7 @@ class Link {
   async closed(opened, event) {
     clearTimeout(this.timer);
     this.ws = null;
+    this.requests.drop();
     this.caughtUp();
     const session = this.session,
       ended = session && session.shown.ended;
@@ -213,7 +223,7 @@ class Link {
       this.ws = null;
       ws.close();
       this.closed(true, { reason: "no answer for " + span(now - since) });
-    } else if (now - this.pingAt > SLOW && this.state === "live") this.set("slow");
+    } else if (now - this.pingAt > SLOW && this.state === "live" && !this.requests.size) this.set("slow");
   }
 }
 

@@ -163,9 +163,10 @@ function onVisibility() {
   changed();
 }
 
-/** What this tab holds cannot be loaded again once its server is gone. */
+/** What this tab saw of a running session cannot be loaded again once its server is gone. */
 function onLeave(event) {
-  if (!isExported() && store.home.state === "over" && [...store.sessions.values()].some((session) => session.over))
+  const unsaved = (session) => session.over && !session.past && !session.shown.info.kind;
+  if (!isExported() && store.home.state === "over" && [...store.sessions.values()].some(unsaved))
     event.preventDefault();
 }
 

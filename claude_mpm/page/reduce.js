@@ -7,6 +7,7 @@
 import { dict, line, list, num, str, when } from "./plain.js";
 import { endText, failedEnd, gapText } from "./phrases.js";
 import { notice, push, trim } from "./rows.js";
+import { question, setQuestions } from "./questions.js";
 import { setTodos } from "./todo_list.js";
 import { delegation, settle, toolEnd, toolStart } from "./work.js";
 
@@ -27,6 +28,7 @@ export const empty = () => ({
   rows: [],
   calls: new Map(),
   agents: new Map(),
+  questions: new Map(),
   activeAgents: [],
   todos: null,
   todoChanges: [],
@@ -44,6 +46,7 @@ export const clone = (state) => ({
   rows: state.rows.slice(),
   calls: new Map(state.calls),
   agents: new Map(state.agents),
+  questions: new Map(state.questions),
   todoChanges: state.todoChanges.slice(),
   usages: state.usages.slice(),
 });
@@ -100,12 +103,16 @@ function waitingOf(old, value, message, at) {
     input: data.input ?? null,
     message: str(data.message || message),
     since: at,
+    answerable: typeof data.answerable === "boolean" ? data.answerable : null,
+    request_id: str(data.request_id),
+    reason: str(data.reason),
   };
   const same =
     old &&
     ["kind", "tool"].every((key) => old[key] === next[key]) &&
     JSON.stringify(old.input) === JSON.stringify(next.input);
-  return same && old.message === next.message ? old : { ...next, since: same ? old.since : at };
+  const known = ["message", "answerable", "request_id", "reason"].every((key) => old && old[key] === next[key]);
+  return same && known ? old : { ...next, since: same ? old.since : at };
 }
 
 const endOf = (data, at) => ({ ...data, at: when(data.end_time) || at });
@@ -162,6 +169,7 @@ const FOLDS = new Map([
     (state, data, at) =>
       setStatus(state, at, { ...data, claude_status: str(data.status) || state.status.claude_status }),
   ],
+  ["claude.question", question],
   [
     "claude.message",
     (state, data, at, seq) => {
@@ -242,5 +250,6 @@ function systemStatus(state, data, at, seq) {
       pid: data.claude_pid,
     });
   if (data.todos) setTodos(state, dict(data.todos), at, seq);
+  if (data.questions) setQuestions(state, data.questions, at);
   if (data.ended && !state.ended) state.ended = endOf(dict(data.ended), at);
 }

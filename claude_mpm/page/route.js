@@ -1,15 +1,22 @@
-// The address and the view are the same thing: #/INSTANCE/VIEW?agent=KEY&q=TEXT&at=MS, and #/ for the overview.
+// The address and the view are the same thing: #/INSTANCE/VIEW?agent=KEY&q=TEXT&at=MS, #/past/SESSION/VIEW?… for a
+// session that is over, and #/ for the overview.
 
 import { view } from "./store.js";
 
 /** The views of a session, in the order of their tabs and digit keys. */
 export const VIEWS = ["conversation", "changes", "screen", "events", "numbers", "todos"];
 
+/** What the ids of sessions that are over begin with: "past/" and the id that Claude gave the session. */
+export const PAST = "past/";
+
 /** Parse an address's fragment. Pure. Returns null for one that names no view, such as "". */
 export function parse(hash) {
   const [path, query = ""] = hash.replace(/^#/, "").split("?");
   if (!path.startsWith("/")) return null;
-  const [, session = "", name = ""] = path.split("/").map(decode),
+  const parts = path.split("/").slice(1).map(decode),
+    isPast = parts[0] === "past" && Boolean(parts[1]);
+  const session = isPast ? PAST + parts[1] : parts[0],
+    name = parts[isPast ? 2 : 1],
     params = new URLSearchParams(query),
     at = Number(params.get("at"));
   return {
@@ -36,7 +43,9 @@ export function format({ session, name, agent, query, at }) {
   if (agent) params.set("agent", agent);
   if (query) params.set("q", query);
   if (at) params.set("at", String(Math.round(at)));
-  return "#/" + encodeURIComponent(session) + "/" + name + (params.size ? "?" + params : "");
+  const isPast = session.startsWith(PAST),
+    id = encodeURIComponent(isPast ? session.slice(PAST.length) : session);
+  return "#/" + (isPast ? PAST : "") + id + "/" + name + (params.size ? "?" + params : "");
 }
 
 /**

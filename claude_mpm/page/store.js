@@ -85,7 +85,7 @@ export function newSession(id, link) {
     read: { seq: 0 },
   };
   store.sessions.set(id, session);
-  const over = [...store.sessions.values()].filter((s) => s.over);
+  const over = [...store.sessions.values()].filter((s) => s.over && !s.past);
   for (const old of over.slice(0, Math.max(0, over.length - OVER)))
     if (old.id !== view.session) store.sessions.delete(old.id);
   return session;
@@ -147,7 +147,7 @@ export const until = (session) => (isLive(session) ? Date.now() : lastAt(session
 
 /** Whether what is shown of a session is what happens now. */
 export const isLive = (session) =>
-  !session.over && !session.shown.ended && ["live", "catching up", "slow"].includes(session.link.state);
+  !session.over && !session.shown.ended && !session.shown.info.kind && ["live", "catching up", "slow"].includes(session.link.state);
 
 /** The state to draw: at the cursor, or the newest one. */
 export const stateOf = (session) => (session.cursor && !session.cursor.live ? session.cursor.state : session.shown);
@@ -163,7 +163,7 @@ export function mood(session) {
   if (link.state === "refused") return ["failed", "✕", "refused"];
   if (link.state === "lost" || link.state === "connecting")
     return ["lost", "◌", link.state === "lost" ? "connection lost" : "connecting"];
-  if (now.status.activity === "waiting") return ["waiting", "◆", "needs you"];
+  if (now.status.activity === "waiting" && !now.info.kind) return ["waiting", "◆", "needs you"];
   if (now.status.claude_status === "error") return ["failed", "✕", "error"];
   if (now.status.claude_status === "stopped") return ["ended", "■", "stopped"];
   if (now.status.claude_status === "starting") return ["starting", "◌", "starting"];
@@ -190,12 +190,15 @@ export function waitingText(waiting) {
 
 const startOf = (session) => session.shown.startedAt || Date.parse(str(session.shown.info.started_at)) || 0;
 
+/** A server that serves no session of its own has none on the rail; neither has the past, which has its own list. */
+const isListed = (session) => !session.past && session.shown.info.kind !== "overview";
+
 /** Sessions in the rail's order, which does not change while they run: newest start first. */
 export const ordered = () =>
-  [...store.sessions.values()].sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
+  [...store.sessions.values()].filter(isListed).sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
 
-/** The name a session goes by: --name, else its directory. */
-export const nameOf = (session) => tag(session.shown.info, session.port, session.id).name;
+/** The name a session goes by: --name, else its directory; the title of one of the past. */
+export const nameOf = (session) => session.title || tag(session.shown.info, session.port, session.id).name;
 
 /** What a session, or an instance that is not connected yet, is told apart by. */
 const tag = (info, port, id) => ({
@@ -207,7 +210,8 @@ const tag = (info, port, id) => ({
 
 /** The sessions that a session could be taken for: others of its name, ended ones only if it ended itself. */
 function twinsOf(session) {
-  const others = [...store.sessions.values()].filter((other) => other !== session && (!other.over || session.over));
+  if (session.past) return [];
+  const others = ordered().filter((other) => other !== session && (!other.over || session.over));
   const tags = others.map((other) => tag(other.shown.info, other.port, other.id));
   for (const link of store.links.values())
     if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));

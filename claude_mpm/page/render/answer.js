@@ -22,6 +22,7 @@ const STATES = new Map([
   ["delivered", "Claude has the answer."],
   ["applied", "Claude acts on the answer."],
 ]);
+const SETTLED = new Set(["already_answered", "expired"]); // codes of refusals that no second try can change
 let count = 0; // makes the ids of form fields different
 
 /**
@@ -145,7 +146,7 @@ async function give(decision, { waitingFor, form, word, buttons, status, send })
     if (status.textContent === "Sending the answer…") status.textContent = "The answer is on its way to Claude.";
   } catch (error) {
     status.textContent = exact(String(error && error.message ? error.message : error));
-    arm(buttons);
+    if (!SETTLED.has(error.code)) arm(buttons);
   }
 }
 

@@ -7,9 +7,14 @@ import { store, view, stateOf, isLive, until } from "../store.js";
 import { VIEWS, go } from "../route.js";
 import { choose, move, open, openThread, newest, selected, ui } from "../actions.js";
 import { describe } from "../tools.js";
+import { keepLooking } from "../past.js";
+import { followPast } from "../reading.js";
+import { resumePast } from "../resume.js";
 import { renderRail } from "./rail.js";
 import { renderBar, renderHead } from "./header.js";
 import { renderNeeds } from "./needs.js";
+import { renderEarlier, whyUnread } from "./earlier.js";
+import { renderPrompt } from "./prompt.js";
 import { renderOverview } from "./overview.js";
 import { renderTodos } from "./todos.js";
 import { renderScreen } from "./screen.js";
@@ -83,17 +88,23 @@ export function build() {
 
 function draw(now) {
   const home = store.home && store.home.session;
-  if (!ui.chosen && !view.session && home) go({ session: home.id }, { replace: true }); // an address that names no view
+  const isSession = home && home.shown.info.kind !== "overview";
+  if (!ui.chosen && !view.session && isSession) go({ session: home.id }, { replace: true }); // an address that names no view
+  keepLooking();
+  resumePast();
+  followPast();
   const session = selected(),
     cursor = session && session.cursor;
   if (cursor && cursor.playing && cursor.tick(now)) go({ at: cursor.at }, { replace: true });
   renderBar(session);
   renderRail(choose);
-  renderStart(session);
-  $("one").hidden = !session;
+  const unread = session && whyUnread(session);
+  renderStart(session, unread);
+  renderEarlier(choose);
+  $("one").hidden = !session || Boolean(unread);
   $("overview").hidden = Boolean(session || view.session || !$("start").hidden);
   if (!$("overview").hidden) renderOverview(choose);
-  if (session) drawSession(session);
+  if (session && !unread) drawSession(session);
   wantChannels();
   if (cursor && cursor.playing) schedule();
 }
@@ -111,6 +122,7 @@ function drawSession(session) {
   renderTabs(state);
   $("panels").dataset.view = view.name;
   search.syncField(view.query);
+  renderPrompt(session, live);
   drawView(session, state, live);
 }
 
@@ -204,14 +216,14 @@ export function awaited() {
 }
 
 /** Nothing to show yet: say what is the matter and what to do. */
-function renderStart(session) {
+function renderStart(session, unread) {
   const link = awaited(),
     refused = link && link.state === "refused";
-  const show = !session && (Boolean(view.session) || refused || store.sessions.size === 0);
+  const show = Boolean(unread) || (!session && (Boolean(view.session) || refused || store.sessions.size === 0));
   $("start").hidden = !show;
   if (!show) return;
-  $("start-form").hidden = !refused;
-  startWords(link, refused).forEach((words, i) => text($(["start-title", "start-text", "start-state"][i]), words));
+  $("start-form").hidden = !refused || Boolean(unread);
+  (unread || startWords(link, refused)).forEach((words, i) => text($(["start-title", "start-text", "start-state"][i]), words));
 }
 
 function startWords(link, refused) {

@@ -17,6 +17,7 @@ import {
   ordered,
 } from "../store.js";
 import { endText } from "../phrases.js";
+import { pastNote } from "./earlier.js";
 
 const $ = (id) => document.getElementById(id);
 const LINK = new Map([
@@ -29,6 +30,8 @@ const LINK = new Map([
 
 /** What the selected session's source is doing; an ordinary end is no alarm. */
 function linkWords(session, link) {
+  if (session && session.past) return ["over", session.link.done ? "■ earlier session" : "◐ reading"];
+  if (session && session.shown.info.kind === "replay") return ["over", "▶ replay"];
   if (session && session.shown.ended) return ["over", "■ session over"];
   if (!link) return ["connecting", LINK.get("connecting")];
   if (link.state === "lost") {
@@ -74,7 +77,7 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
-  text($("where"), session.port ? ":" + session.port : "");
+  text($("where"), session.port && !session.past ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
     $("path"),
@@ -99,16 +102,16 @@ function statsOf(session, state, live, over) {
     known = Math.max(state.agents.size, agents);
   const end = live ? until(session) : state.at;
   return [
-    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    // the ones at the end go first where the line is short
     usage && usage.context_percent !== null && ["context", Math.round(usage.context_percent) + " %"],
     usage && usage.cost_usd !== null && ["cost", dollars(usage.cost_usd, usage.cost_is_estimate)],
     usage && ["tokens", count(tokens.input) + " in, " + count(tokens.output) + " out"],
-    known && ["agents", agents + " of " + known],
-    live &&
-      !over &&
-      state.process &&
-      num(state.process.cpu_percent) !== null && ["cpu", Math.round(state.process.cpu_percent) + " %"],
     state.startedAt && ["age", span(Math.max(1000, end - state.startedAt))],
+    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    known && ["agents", agents + " of " + known],
+    live && !over && state.process && num(state.process.cpu_percent) !== null
+      ? ["cpu", Math.round(state.process.cpu_percent) + " %"]
+      : null,
   ].filter(Boolean);
 }
 
@@ -126,7 +129,8 @@ function renderStats(stats) {
 function renderNotes(session, over) {
   const now = session.shown;
   $("ended").hidden = !over && session.link.state !== "lost";
-  text($("ended-text"), now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session));
+  const note = now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session);
+  text($("ended-text"), isRead(session) ? pastNote(session) : note);
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -137,6 +141,9 @@ function renderNotes(session, over) {
   text($("trouble"), trouble);
   renderSuccessor(session, over);
 }
+
+/** Whether a session was over before this page opened it. */
+const isRead = (session) => session.past || (session.shown.info.kind === "replay" && session.shown.ended);
 
 let successor = "";
 /** Another run on the port of a session that is over is offered, never opened by itself. */

@@ -1,8 +1,9 @@
-// The card that says what a session needs, first thing on the page. #needs-answer is the place for answer buttons.
+// The card that says what a session needs, first thing on the page, with the answers that can be given here.
 
 import { el, text } from "./dom.js";
-import { cut, running, str, dict } from "../plain.js";
+import { cut, running, dict } from "../plain.js";
 import { waitingFor, waitingText } from "../store.js";
+import { renderAnswers, titleOf, whereToAnswer } from "./answers.js";
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 6000; // characters of one value
@@ -14,22 +15,28 @@ let drawn = null;
  */
 export function renderNeeds(session, describe = () => null) {
   const waiting = waitingFor(session);
-  $("needs").hidden = !waiting;
-  if (!waiting) return void (drawn = null);
-  text($("needs-since"), "waiting " + running(Date.now() - waiting.since));
+  const { open, told } = renderAnswers(session);
+  $("needs").hidden = !waiting && !told;
+  $("needs").classList.toggle("settled", !waiting && !open.length);
+  text($("needs-since"), waiting ? "waiting " + running(Date.now() - waiting.since) : "");
+  text($("needs-what"), titleOf(session, waitingText));
+  text(
+    $("needs-how"),
+    !waiting && !open.length
+      ? ""
+      : (waiting && waiting.input && waiting.message ? waiting.message + "  " : "") +
+          whereToAnswer(session, waiting, open),
+  );
+  if (!waiting || told) {
+    // A card shows all that would run, exactly; once is enough.
+    $("needs-input").hidden = true;
+    return void (drawn = null);
+  }
   if (drawn === waiting) return;
   drawn = waiting;
-  text($("needs-what"), "◆ Claude " + waitingText(waiting));
   const body = describe(waiting) || plain(waiting);
   $("needs-input").replaceChildren(...(body ? [body] : []));
   $("needs-input").hidden = !body;
-  text(
-    $("needs-how"),
-    (waiting.input && waiting.message ? waiting.message + "  " : "") +
-      "Answer in the terminal of " +
-      str(session.shown.info.working_dir) +
-      ".",
-  );
 }
 
 function plain(waiting) {

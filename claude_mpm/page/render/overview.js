@@ -5,7 +5,7 @@ import { dollars, running, span, str, ago } from "../plain.js";
 import { ordered, mood, needy, waitingFor, waitingText, nameOf, until, agentsRunning } from "../store.js";
 import { brief, endText } from "../phrases.js";
 
-const host = document.getElementById("overview");
+const host = document.getElementById("overview-now");
 let drawn = "";
 
 /** Draw the overview. `choose(id)` opens a session. */

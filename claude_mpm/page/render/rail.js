@@ -17,6 +17,7 @@ import {
   forget,
 } from "../store.js";
 import { brief, endText } from "../phrases.js";
+import { hasEarlier } from "./earlier.js";
 
 const cards = new Map();
 const host = document.getElementById("cards");
@@ -58,8 +59,9 @@ export function renderRail(choose) {
   const sessions = ordered(),
     strangers = [...store.links.values()].filter((l) => !l.session && l.state !== "connecting" && l.state !== "over");
   const keys = [...sessions.map((s) => s.id), ...strangers.map((l) => "port " + l.port)];
-  document.getElementById("rail").hidden = !keys.length;
-  document.getElementById("app").classList.toggle("alone", !keys.length);
+  const alone = !keys.length && !(view.session && hasEarlier());
+  document.getElementById("rail").hidden = alone;
+  document.getElementById("app").classList.toggle("alone", alone);
   text(document.getElementById("rail-count"), String(keys.length));
   for (const key of keys) if (!cards.has(key)) cards.set(key, makeCard(key, choose));
   for (const key of cards.keys()) if (!keys.includes(key)) cards.delete(key);
