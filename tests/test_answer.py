@@ -25,8 +25,8 @@ from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import Ending, RunInfo
 from claude_mpm.monitor.session import Session
 from claude_mpm.server.bind import bind
-from claude_mpm.server.commands import Client as CommandClient
 from claude_mpm.server.commands import answer as server_answer
+from claude_mpm.server.replies import Client as CommandClient
 from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.subscription import Subscription
 from claude_mpm.system.state_dir import make_spool
@@ -186,7 +186,6 @@ def test_a_client_without_the_token_may_not_answer(text: bytes) -> None:
     client = CommandClient("client-1", log, view, dict, False, subscription)
     assert json.loads(server_answer(client, text))["data"]["code"] == "forbidden"
     assert log.seq == 0
-    subscription.close()
 
 
 # --- claude-mpm answer ---
