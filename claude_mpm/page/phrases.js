@@ -29,6 +29,7 @@ export const failedEnd = (ended) => Boolean(ended.signal || ended.exit_code);
 
 /** How a session ended: "Ended normally", "Killed by SIGKILL", "Failed with exit code 3 (why)". */
 export function endText(ended) {
+  if (ended.reason === "transcript_ends") return "Claude's record ends here";
   const how = ended.signal
     ? "Killed by " + str(ended.signal)
     : num(ended.exit_code) === null

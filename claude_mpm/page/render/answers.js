@@ -9,7 +9,7 @@ import { openQuestions } from "../questions.js";
 import { tokenOf } from "../refusal.js";
 import { renderAnswer, showAnswerState } from "./answer.js";
 
-const LINGER = 10000; // ms for which the end of a question is told
+const LINGER = 6000; // ms for which the end of a question is told
 const OVER = new Set(["applied", "withdrawn"]);
 const host = document.getElementById("needs-answer");
 const cards = new Map(); // request id → {element, card, state, overAt}
@@ -93,5 +93,6 @@ export function whereToAnswer(session, waiting, open) {
 export function titleOf(session, waitingText) {
   const waiting = waitingFor(session);
   if (waiting) return "◆ Claude " + waitingText(waiting);
-  return [...cards.values()].some((entry) => !OVER.has(entry.state)) ? "◆ A question is open" : "Answered";
+  const open = openQuestions(session.shown).find((one) => cards.has(one.request_id));
+  return open ? "◆ " + whoAsks(session, open) : "Answered";
 }
