@@ -269,7 +269,7 @@ def test_on_the_phone_the_card_is_first_and_large_enough(monitored: Monitored, p
     sizes = page.js("return [...document.querySelectorAll('#needs-answer button')].map(e => e.getBoundingClientRect().height)")
     assert min(sizes) >= 40
     tops = page.js("return ['#needs', '#head', '#views'].map(s => document.querySelector(s).getBoundingClientRect().top)")
-    assert tops == sorted(tops) and page.js("return document.documentElement.scrollWidth <= 390")
+    assert not page.shows("#rail") and tops == sorted(tops) and page.js("return document.documentElement.scrollWidth <= 390")
 
 
 # --- prompts -----------------------------------------------------------------------------------------

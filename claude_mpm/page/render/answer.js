@@ -18,6 +18,10 @@ const PLAN_LABELS = new Map([
   ["allow", "Approve the plan"],
   ["deny", "Keep planning"],
 ]);
+const QUESTION_LABELS = new Map([
+  ["allow", "Send the answers"],
+  ["deny", "Decline to answer"],
+]);
 const STATES = new Map([
   ["delivered", "Claude has the answer."],
   ["applied", "Claude acts on the answer."],
@@ -116,8 +120,8 @@ function messageField({ decisions }) {
   return el("p", { class: "answer-word" }, el("label", { for: id }, "If you refuse, a word to Claude "), input);
 }
 
-function button({ tool, grants }, decision) {
-  const labels = tool === "ExitPlanMode" ? PLAN_LABELS : LABELS;
+function button({ kind, tool, grants }, decision) {
+  const labels = tool === "ExitPlanMode" ? PLAN_LABELS : kind === "question" ? QUESTION_LABELS : LABELS;
   const made = el("button", { type: "button", data: { decision }, disabled: true });
   made.append(el("span", { text: labels.get(decision) || LABELS.get(decision) }));
   if (decision === "allow_session")

@@ -94,5 +94,6 @@ export function titleOf(session, waitingText) {
   const waiting = waitingFor(session);
   if (waiting) return "◆ Claude " + waitingText(waiting);
   const open = openQuestions(session.shown).find((one) => cards.has(one.request_id));
-  return open ? "◆ " + whoAsks(session, open) : "Answered";
+  if (open) return "◆ " + whoAsks(session, open);
+  return [...cards.values()].every((entry) => entry.state === "applied") ? "Answered" : "Not asked any more";
 }
