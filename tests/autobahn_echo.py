@@ -39,7 +39,7 @@ class BinaryToo(FrameReader):
 
 def echo_frame(payload: bytes) -> bytes:
     if not payload.startswith(BINARY):
-        return text_frame(payload) if payload != b"greeting" else b""
+        return text_frame(payload)
     return bytes(FrameProtocol(client=False, extensions=[]).send_data(payload[len(BINARY) :]))
 
 
@@ -56,11 +56,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with mock.patch.multiple(
-        "claude_mpm.server.connection",
-        FrameReader=BinaryToo,
-        text_frame=echo_frame,
-        answer=lambda client, text: text,
-        status_reply=lambda client: b"greeting",
+    with (
+        mock.patch("claude_mpm.server.receiver.FrameReader", BinaryToo),
+        mock.patch("claude_mpm.server.sender.answer", lambda client, text: text),
+        mock.patch("claude_mpm.server.sender.text_frame", echo_frame),
+        mock.patch("claude_mpm.server.listener.Greeting.frame", lambda self, asker: b""),
     ):
         main()

@@ -239,12 +239,16 @@ class Page:
         self.cdp("Emulation.setEmulatedMedia", features=[scheme])
 
     def errors(self) -> list[str]:
-        """What the console was told since the last call: exceptions, refused scripts, broken policy."""
-        quiet = ("WebSocket connection to", "net::ERR_CONNECTION_REFUSED", "/status - Failed")  # told on the page
+        """Return what the console has received since the last call: exceptions, blocked scripts, violated policies."""
+        quiet = (
+            "WebSocket connection to",
+            "net::ERR_CONNECTION_REFUSED",
+            "/status - Failed",
+        )  # the page itself reports these
         return [line for line in self.console() if not any(word in line for word in quiet)]
 
     def console(self) -> list[str]:
-        """Every error that the console was told since the last call, refused connections included."""
+        """Return every error that the console has received since the last call, refused connections included."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 

@@ -83,3 +83,9 @@ def settle(page: Page) -> None:
     page.driver.execute_async_script(
         "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()))"
     )
+
+
+def told(page: Page, what: str, count: int) -> list[Any]:
+    """What the lab noted about `seeks`, `ranges`, `agents` or `chosen`, once there are `count` of them."""
+    page.until(lambda: len(page.js(f"return lab.{what}")) >= count, f"{count} of {what}")
+    return list(page.js(f"return lab.{what}"))

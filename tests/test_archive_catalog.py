@@ -134,6 +134,10 @@ def test_a_title_that_claude_stored_is_better_than_the_first_prompt(tmp_path: Pa
     assert row(tmp_path, prompt("first\n  prompt"), prompt("second"))["title"] == "first prompt"
     generated = {"type": "ai-title", "aiTitle": "Generated", "sessionId": ONE}
     assert row(tmp_path, prompt("a"), generated)["title"] == "Generated"
+    assert (
+        row(tmp_path, prompt("a"), generated, answer("b", version="2"), answer("c", version="2"))["title"]
+        == "Generated"
+    )
     assert row(tmp_path, prompt("a"), {"type": "custom-title", "customTitle": "Mine"}, generated)["title"] == "Mine"
     assert row(tmp_path, {"type": "summary", "summary": "Sum"}, prompt("a"))["title"] == "Sum"
     assert row(tmp_path, answer("no prompt at all"))["title"] is None

@@ -51,7 +51,7 @@ def listed(reply: dict[str, Any]) -> list[str]:
 def test_sessions_are_listed_searched_and_paged(tmp_path: Path) -> None:
     three_sessions(tmp_path)
     (tmp_path / "recordings").mkdir()
-    (tmp_path / "recordings" / f"{TWO}-1.jsonl").touch()
+    (tmp_path / "recordings" / f"20261124T214036Z-{TWO}.jsonl").touch()
     with served(tmp_path, running={ONE: "run-9"}) as server, server.client() as client:
         client.greeted()
         everything = client.ask("get_sessions", request_id=5)
@@ -221,15 +221,33 @@ def test_a_sessions_events_over_http_are_those_of_the_command(tmp_path: Path, mo
         assert http(server, f"{path}?limit=0").body == b""
 
 
+def test_a_stream_that_cannot_go_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from claude_mpm.errors import ProtocolError
+    from claude_mpm.server import http as pages
+
+    monkeypatch.setattr(pages, "PIECE_BYTES", 2_000)
+    recorded_home(tmp_path, "2.0.77")
+    real = Past.events
+
+    def once(past: Past, session_id: str, *, since: int | None, **rest: Any) -> Any:
+        if since:
+            raise ProtocolError("unavailable", "not now")
+        return real(past, session_id, since=since, **rest)
+
+    monkeypatch.setattr(Past, "events", once)
+    with served(tmp_path) as server:
+        *events, last = map(json.loads, http(server, f"/sessions/{SESSION}/events").body.splitlines())
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert (last["type"], last["data"]["code"]) == ("error", "unavailable")
+
+
 # --- whose -------------------------------------------------------------------------------------------
 
 
-def test_where_users_cannot_be_told_apart_the_past_needs_the_token(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_users_cannot_be_told_apart_the_past_needs_the_token(tmp_path: Path) -> None:
     three_sessions(tmp_path)
-    monkeypatch.setattr(PeerCheck, "_uid", lambda self, peer, ours: None)  # as on macOS
     with served(tmp_path) as server:
+        server.server._peers = PeerCheck(tmp_path, lambda local, remote: None)  # as on macOS: nothing tells
         with server.client() as client:
             client.greeted()
             for command in ("get_sessions", "get_session"):

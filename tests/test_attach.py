@@ -96,10 +96,10 @@ def test_instances_are_listed_with_what_tells_them_apart(home: Path, tmp_path: P
     assert run("instances", "--json", home=home, cwd=tmp_path).stdout == b"[]\n"
 
 
-def test_monitor_with_nothing_to_open_says_what_to_do(home: Path, tmp_path: Path) -> None:
-    done = run("monitor", home=home, cwd=tmp_path)
+def test_monitor_of_a_port_that_nobody_serves_says_what_to_do(home: Path, tmp_path: Path) -> None:
+    done = run("monitor", "9", home=home, cwd=tmp_path)
     assert done.returncode == 2
-    assert b"claude-mpm --websocket" in done.stderr
+    assert b"claude-mpm instances" in done.stderr
 
 
 # --- control ---------------------------------------------------------------------------------------

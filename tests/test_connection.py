@@ -17,6 +17,7 @@ from test_frames import CONTINUATION, PING, TEXT, frame
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.patterns import expand
+from claude_mpm.server import fair_share
 from claude_mpm.server.broadcaster import MAX_TAPES
 from claude_mpm.system import json_text
 
@@ -272,6 +273,25 @@ def test_what_was_asked_before_a_close_is_answered_before_it() -> None:
         assert client.closed() == 1007
 
 
+def test_replies_before_a_close_are_sent_as_they_are_made() -> None:
+    """Joined, the replies to 256 requests for the whole history would take a gigabyte."""
+
+    def broken() -> list[Any]:
+        raise RuntimeError("a bug")
+
+    with serving() as served, served.client() as client:
+        client.greeted()
+        object.__setattr__(served.backend, "instances", broken)
+        served.proceed.clear()
+        for command in ("get_status", "ping", "get_instances"):
+            client.send({"command": command})
+        client.send_event(CloseConnection(code=1000))
+        wait_until(lambda: client_of(served)._state.closing, "the close has been read")
+        served.proceed.set()
+        assert [client.next()["type"], client.next()["type"]] == ["system.status", "pong"]
+        assert client.closed() == 1011
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
@@ -411,15 +431,47 @@ def test_a_client_is_not_read_while_its_commands_wait(size: int, held: int) -> N
         client.greeted()
         served.proceed.clear()
         client.send({"command": "get_status"})
-        wait_until(lambda: served.asked.is_set() and not client_of(served)._commands, "one command is under way")
+        wait_until(lambda: served.asked.is_set() and not client_of(served)._state.commands, "one command is under way")
         pings = frame(TEXT, json.dumps({"command": "ping", "x": "y" * size}).encode()) * 500
         sender = threading.Thread(target=client.sock.sendall, args=(pings,))
         sender.start()
-        wait_until(lambda: client_of(served)._commands.full, "the queue is full")
-        assert len(client_of(served)._commands) == held
+        wait_until(lambda: client_of(served)._state.commands.full, "the queue is full")
+        assert len(client_of(served)._state.commands) == held
         served.proceed.set()
         assert [client.next()["type"] for _ in range(501)] == ["system.status", *["pong"] * 500]
         sender.join()
+
+
+def test_a_client_whose_commands_cost_too_much_waits_and_still_gets_pongs_and_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair_share, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(fair_share, "MAX_DEBT", NEVER)
+    with serving() as served, served.client() as client:
+        client.greeted().subscribe("system.error")
+        monkeypatch.setattr(fair_share, "SHARE", 1e-9)  # from now on, one command costs hours of rest
+        assert client.ask("ping")["type"] == "pong"
+        client.send({"command": "ping"})
+        client.send_event(Ping(b"now"))
+        assert client.event() == Pong(b"now")
+        errors(served, 2)
+        assert [client.next()["seq"], client.next()["seq"]] == [1, 2]
+        client.send_event(CloseConnection(code=1000))
+        assert client.next()["type"] == "pong"
+        assert client.closed() == 1000
+
+
+def test_the_end_does_not_wait_for_a_client_that_owes_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fair_share, "ALLOWANCE", 0.0)
+    monkeypatch.setattr(fair_share, "MAX_DEBT", NEVER)
+    monkeypatch.setattr(fair_share, "SHARE", 1e-9)
+    with serving() as served, served.client() as client:
+        assert client.greeted().ask("ping")["type"] == "pong"
+        client.send({"command": "ping"})
+        wait_until(lambda: client_of(served)._state.commands, "a command waits")
+        served.server.stop()
+        assert client.next()["type"] == "pong"
+        assert client.closed() == 1001
 
 
 def test_a_client_that_floods_and_never_reads_is_reset_though_no_pong_is_read() -> None:
@@ -452,7 +504,7 @@ def test_a_flood_does_not_hold_up_the_end() -> None:
 
 
 def client_of(served: Served) -> Any:
-    (connection,) = served.server._clients.values()
+    (connection,) = served.server._admission._clients.values()
     return connection
 
 
@@ -495,7 +547,7 @@ def test_a_command_that_came_before_the_end_is_answered() -> None:
         client.send({"command": "get_status"})
         client.send({"command": "ping"})
         wait_until(
-            lambda: served.asked.is_set() and len(client_of(served)._commands) == 1, "one is under way, one waits"
+            lambda: served.asked.is_set() and len(client_of(served)._state.commands) == 1, "one is under way, one waits"
         )
         served.server.stop()
         served.proceed.set()

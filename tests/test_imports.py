@@ -11,7 +11,7 @@ from support import ROOT
 BASE = {"config", "errors"}
 ROOMS: dict[str, set[str]] = {
     "__main__": {"cli"},
-    "cli": {"monitor", "archive", "client", "launch", "server", "feed", "system", *BASE},
+    "cli": {"monitor", "archive", "client", "launch", "server", "screen", "feed", "system", *BASE},
     "monitor": {"launch", "archive", "sources.files", "server", "screen", "feed", "system", *BASE},
     "launch": {"system", *BASE},
     "sources.files": {"sources.track", "sources.parse", "feed", "system", *BASE},

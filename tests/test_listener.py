@@ -37,11 +37,11 @@ def connected(served: Served, count: int, data: bytes = b"") -> Iterator[list[so
 
 def unfinished(served: Served) -> int:
     """Connections that are neither closed nor a WebSocket."""
-    return len(served.server._handshakes) + len(served.server._responses)
+    return len(served.server._admission._handshakes) + len(served.server._admission._responses)
 
 
 def subscribers(served: Served) -> int:
-    return sum(client is not None and bool(client.types) for client in list(served.server._clients.values()))
+    return sum(client is not None and bool(client.types) for client in list(served.server._admission._clients.values()))
 
 
 def threads() -> int:
@@ -156,7 +156,7 @@ def test_the_limit_of_open_files_is_raised_when_more_clients_are_asked_for_than_
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
         with serving(clients=1000) as served:
-            assert served.server._capacity.clients == (1000 if hard > 2300 else hard)
+            assert served.server._admission.capacity.clients == (1000 if hard > 2300 else hard)
             assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -180,7 +180,8 @@ def test_slow_readers_silent_connections_and_clients_never_hold_more_threads_tha
                 stack.enter_context(connected(served, 3, upgrade()))
                 most = max(most, threads())
             wait_until(
-                lambda: len(served.server._responses) == 3 and served.server.client_count == 2, "all places taken"
+                lambda: len(served.server._admission._responses) == 3 and served.server.client_count == 2,
+                "all places taken",
             )
             assert ask(served.port, get("/healthz")).status == 503
             most = max(most, threads())

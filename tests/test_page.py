@@ -207,6 +207,7 @@ def test_a_waiting_instance_notifies_badges_the_title_and_stops_within_a_second_
         assert note == {"title": "project-2 asks permission for Bash", "body": "rm -rf build", "open": True}
         assert page.driver.title == "(1) project-2 asks permission for Bash"
         waiting(second)  # told again by another source: no second notification
+        page.until(lambda: mood(page, "project-2") == "waiting", "the card that waits")
         page.js(CLOCK)
         working(second)
         page.until(lambda: mood(page, "project-2") == "working", "the card at work")
@@ -1118,7 +1119,8 @@ def test_the_page_works_by_keyboard(page: Page) -> None:
         page.keys("?")
         page.until(lambda: page.shows("dialog"), "the help")
         page.keys("\ue00c")
-        page.until(lambda: not page.shows("dialog"), "no help")
+        page.until(lambda: page.count("dialog") == 0, "no help")
+        page.frame()  # the focus has left it
         page.keys("6")
         page.until(lambda: page.count("#tab-todos[aria-selected=true]"), "the todos")
 

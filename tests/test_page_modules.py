@@ -33,7 +33,6 @@ def test_module(node: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "claude_mpm/page").rglob("*.js")), ids=lambda file: file.name)
-def test_module_keeps_to_the_rules_of_the_house(file: Path) -> None:
+def test_no_module_makes_markup_or_code_of_text(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
-    assert max(len(line) for line in text.splitlines()) <= 120
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function\b", text)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from archived import answer, calls, prompt, recorded_home, session_id, write_session
@@ -102,7 +101,9 @@ def test_the_list_is_under_the_running_sessions_newest_first_and_in_the_overview
     with remembering(tmp_path) as (first,):
         page.open(first.url)
         page.until(lambda: titles(page) == ["Task number 3", "Task number 2", "Task number 1"], "the earlier sessions")
-        assert cards(page) == 1 and page.js("return document.querySelector('#rail').contains(document.querySelector('#earlier'))")
+        assert cards(page) == 1 and page.js(
+            "return document.querySelector('#rail').contains(document.querySelector('#earlier'))"
+        )
         assert "2 days ago" in page.text("#earlier") and "w ⎇ main" in page.text("#earlier")
         page.keys("o")
         page.until(lambda: page.shows("#overview #earlier"), "the list below the overview")
@@ -311,8 +312,9 @@ def test_a_replay_in_time_asks_nobody_for_an_answer(page: Page, tmp_path: Path) 
         first.feed(ev.claude_status("running", origin=Origin("hook", 5.0), activity="waiting", waiting_for=asked))
         page.open(first.url)
         page.until(lambda: page.text("#link") == "▶ replay", "the session")
-        page.until(lambda: page.module("store.js", "m.store.sessions.get(m.view.session).shown.status.activity") == "waiting", "w")
+        page.until(
+            lambda: page.module("store.js", "m.store.sessions.get(m.view.session).shown.status.activity") == "waiting",
+            "w",
+        )
         page.frame()
         assert not page.shows("#needs") and not page.shows("#needy")
-
-

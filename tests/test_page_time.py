@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from page import Page, start_browser
-from page_lab import START, click, drag, lab_address, mouse, settle, texts, x_of, y_of
+from page_lab import START, click, drag, lab_address, mouse, settle, texts, told, x_of, y_of
 
 pytestmark = pytest.mark.browser
 
@@ -39,11 +38,6 @@ def page(browser: Page, address: str) -> Iterator[Page]:
     errors = browser.errors()
     browser.open("about:blank")
     assert errors == []
-
-
-def told(page: Page, what: str, count: int) -> list[Any]:
-    page.until(lambda: len(page.js(f"return lab.{what}")) >= count, f"{count} of {what}")
-    return list(page.js(f"return lab.{what}"))
 
 
 def test_each_agent_has_a_named_lane_below_the_one_that_started_it(page: Page) -> None:
@@ -160,6 +154,23 @@ def test_another_session_begins_with_nothing_zoomed_or_selected(page: Page) -> N
     page.until(lambda: texts(page, ".tl-tick") == whole and not page.shows(".tl-chip"), "all of the other session")
 
 
+def test_lanes_are_scrolled_to_the_agents_of_the_moment_shown(page: Page) -> None:
+    page.js("lab.long(3000); lab.cursor.seek(lab.log.oldestAt); lab.update()")
+    page.until(lambda: "type-7" in texts(page, "button.tl-name"), "the first agent")
+    page.js("lab.cursor.seek(null); lab.update()")
+    page.until(lambda: page.count('button.tl-name[data-status="started"]'), "the one that runs")
+
+
+def test_shift_and_arrows_select_by_keyboard(page: Page) -> None:
+    page.js("lab.cursor.seek(lab.log.oldestAt + 420000); lab.update(); document.querySelector('.tl-plot').focus()")
+    settle(page)
+    for _ in range(2):
+        page.cdp("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight", modifiers=8)
+    low, high = told(page, "ranges", 2)[-1]
+    assert low == START + 420_000
+    assert high == START + 430_000
+
+
 def test_on_a_phone_it_begins_folded_with_targets_of_forty_pixels(page: Page) -> None:
     page.size(390, 844)
     page.js("lab.story()")
@@ -167,9 +178,10 @@ def test_on_a_phone_it_begins_folded_with_targets_of_forty_pixels(page: Page) ->
     assert not page.shows(".tl-plot")
     page.click(".tl-fold")
     page.until(lambda: page.shows(".tl-plot"), "the plot")
-    small = """return [...document.querySelectorAll('.tl-head button')].filter(b => b.checkVisibility())
+    small = """return [...document.querySelectorAll('.timeline button')].filter(b => b.checkVisibility())
         .map(b => b.getBoundingClientRect()).filter(b => b.height < 40 || b.right > innerWidth).length"""
     assert page.js(small) == 0
+    assert texts(page, ".tl-name")[1:] == ["research", "engineer", "Explore", "qa"]
 
 
 def test_playback_moves_the_cursor_through_its_buttons(page: Page) -> None:

@@ -119,3 +119,32 @@ def test_nothing_is_wider_than_a_phone(page: Page, address: str) -> None:
     page.js("document.querySelectorAll('details').forEach((details) => { details.open = true })")
     page.until(lambda: page.count("details > .call-body") == page.count("details[open] > .call-body"), "all details")
     assert page.js("return document.documentElement.scrollWidth") <= 390
+
+
+def test_headings_of_a_message_follow_the_pages_own_without_a_gap(page: Page, address: str) -> None:
+    opened(page, address)
+    script = "return import('/claude_mpm/page/render/markdown.js').then(({ renderMarkdown }) =>"
+    script += " [...renderMarkdown(arguments[0]).querySelectorAll('h1, h2, h3, h4, h5, h6')].map((one) => one.tagName))"
+    text = "### deep first\n\n##### deeper\n\n> # quoted\n\n###### last"
+    assert page.js(script, text) == ["H2", "H3", "H2", "H3"]
+
+
+def test_a_row_made_anew_is_open_as_the_reader_left_it(page: Page, address: str) -> None:
+    opened(page, address)
+    script = """
+        const [done] = arguments;
+        Promise.all([import('/claude_mpm/page/render/tool.js'), import('/tests/page/session.mjs')]).then(async ([tool, session]) => {
+          const [, running] = session.call('c', 1, { tool: 'Bash', input: { command: 'make' } });
+          const ctx = { opened: new Map(), now: session.START + 5001 };
+          const first = tool.renderCall(running, ctx);
+          document.querySelector('main').append(first);
+          const toggled = new Promise((resolve) => first.querySelector('details').addEventListener('toggle', resolve));
+          first.querySelector('summary').click();
+          await toggled;
+          const before = first.querySelector('.call-time').textContent;
+          tool.tickRunning(first, session.START + 9001);
+          const again = tool.renderCall({ ...running, ok: true, endAt: session.START + 9001, summary: 'built' }, ctx);
+          done([before, first.querySelector('.call-time').textContent, again.querySelector('.part-output')?.textContent]);
+        });
+    """
+    assert page.driver.execute_async_script(script) == ["running 5 s", "running 9 s", "built"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -17,7 +18,9 @@ from support import TIMEOUT
 
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
-from claude_mpm.server.peer_user import PeerCheck, owner, table_pairs
+from claude_mpm.server import sock_diag
+from claude_mpm.server.peer_user import Lookup, PeerCheck, owner, table_pairs
+from claude_mpm.server.sock_diag import Endpoint
 
 NOBODY = 65534
 # Captured from /proc/net/tcp and tcp6 of Linux 6.8, x86-64; the uids are made up.
@@ -79,9 +82,68 @@ def pair_of_sockets(family: socket.AddressFamily, host: str) -> Iterator[tuple[s
                 yield client, accepted
 
 
+def no_netlink(local: Endpoint, remote: Endpoint) -> int | None:
+    """The kernel of a system, or of a sandbox, that offers no lookup of sockets."""
+    raise OSError(errno.EPROTONOSUPPORT, "not here")
+
+
+def no_module(local: Endpoint, remote: Endpoint) -> int | None:
+    """A kernel without the module tcp_diag, which answers that no socket exists."""
+    return None
+
+
 def test_our_own_user_is_admitted() -> None:
     with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (_, accepted):
         PeerCheck().check(accepted, time.monotonic())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="netlink is Linux's")
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_where_the_kernel_answers_no_table_is_read(tmp_path: Path, family: socket.AddressFamily, host: str) -> None:
+    """With thousands of recent connections the tables take over 10 ms to read, and every client would cost that."""
+    with pair_of_sockets(family, host) as (client, accepted):
+        try:
+            uid = sock_diag.owner(Endpoint(*client.getsockname()[:2]), Endpoint(*accepted.getsockname()[:2]))
+        except OSError:
+            uid = None
+        if uid is None:
+            pytest.skip("this kernel offers no lookup of sockets")
+        assert uid == os.getuid()
+        for table in ("tcp", "tcp6"):
+            os.mkfifo(tmp_path / table)  # reading it would block for ever
+        PeerCheck(tmp_path).check(accepted, time.monotonic())
+
+
+@pytest.mark.parametrize("lookup", [no_netlink, no_module])
+def test_where_the_kernel_does_not_answer_the_tables_decide(tmp_path: Path, lookup: Lookup) -> None:
+    with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (client, accepted):
+        (name, pair), _ = table_pairs(*client.getsockname(), *accepted.getsockname())
+        (tmp_path / name).write_bytes(b"   0: " + pair + b" 01 0:0 00:0 0 %d 0 1 1\n" % (os.getuid() + 1))
+        with pytest.raises(Refused):
+            PeerCheck(tmp_path, lookup).check(accepted, time.monotonic())
+
+
+def test_a_peer_unknown_to_a_kernel_that_knows_our_own_end_is_admitted_without_reading_tables(tmp_path: Path) -> None:
+    with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (_, accepted):
+        ours = Endpoint(*accepted.getsockname())
+        for table in ("tcp", "tcp6"):
+            os.mkfifo(tmp_path / table)
+        PeerCheck(tmp_path, lambda local, remote: 0 if local == ours else None).check(accepted, time.monotonic())
+
+
+@pytest.mark.parametrize("length", [0, 16, 20, 60])
+def test_a_kernels_answer_that_is_not_understood_is_an_error(length: int) -> None:
+    with pytest.raises(OSError):
+        sock_diag.uid_in(bytes(length))
+
+
+def test_a_listener_on_the_peers_port_is_not_taken_for_the_peer() -> None:
+    with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (_, accepted):
+        try:
+            listener = sock_diag.owner(Endpoint(*accepted.getsockname()), Endpoint("127.0.0.1", 9))
+        except OSError:
+            pytest.skip("this kernel offers no lookup of sockets")
+        assert listener is None
 
 
 def test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line(
@@ -89,7 +151,7 @@ def test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line(
 ) -> None:
     caplog.set_level(logging.INFO, "claude_mpm")
     with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (client, accepted):
-        peers = PeerCheck(tmp_path)
+        peers = PeerCheck(tmp_path, no_netlink)
         for _ in range(3):
             peers.check(accepted, time.monotonic())
         assert len(caplog.messages) == 1
@@ -104,7 +166,7 @@ def test_another_user_is_refused_and_an_unknown_one_admitted_with_one_line(
 def test_a_table_read_before_the_connection_existed_is_not_believed(tmp_path: Path) -> None:
     """The port may have been another user's a moment ago."""
     with pair_of_sockets(socket.AF_INET, "127.0.0.1") as (client, accepted):
-        peers, before = PeerCheck(tmp_path), time.monotonic()
+        peers, before = PeerCheck(tmp_path, no_netlink), time.monotonic()
         (name, pair), _ = table_pairs(*client.getsockname(), *accepted.getsockname())
         row = b"   0: " + pair + b" 01 0:0 00:0 0 %d 0 1 1\n"
         (tmp_path / name).write_bytes(row % os.getuid())

@@ -62,6 +62,11 @@ class Watcher:
             self.ended = True
             self._grown.notify_all()
 
+    def frames(self) -> list[Json]:
+        """Every frame so far."""
+        with self._grown:
+            return list(self._frames)
+
     def all(self, event_type: str, **fields: object) -> list[Json]:
         """The data of every event of this type so far whose data has these values."""
         with self._grown:

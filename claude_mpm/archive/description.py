@@ -21,7 +21,8 @@ MORE_HEAD_BYTES = 256 * 1024  # where it is not: 2.1 may write attachments befor
 TAIL_BYTES = 16 * 1024
 MORE_TAIL_BYTES = 256 * 1024  # where the last record is longer than TAIL_BYTES: an API request of 2.1, a tool's result
 MAX_TITLE = 200  # characters
-# Titles that Claude Code stores, the user's own first: {`type`, field}. 1.x and 2.0 begin a resumed file with `summary`.
+# Titles that Claude Code stores, the user's own (`/rename`) first: type of record, field. None of the recorded sessions
+# has one; other programs that read transcripts know them. 1.x and 2.0 put summaries of earlier sessions first.
 _TITLES = (("custom-title", "customTitle"), ("ai-title", "aiTitle"), ("summary", "summary"))
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -107,19 +108,23 @@ class _Tail:
         self.version: str | None = None
         self.titles: dict[str, str] = {}
 
+    @property
+    def _is_complete(self) -> bool:
+        return self.ended is not None and self.version is not None
+
     def read(self, fd: int, size: int) -> None:
         """Look at the end of the file, and further back where its last record is a long one."""
         for limit in (TAIL_BYTES, MORE_TAIL_BYTES):
             for line in _backwards(os.pread(fd, limit, max(size - limit, 0)), is_whole=size <= limit):
+                if self._is_complete and b'-title"' not in line:
+                    continue
                 entry = record(line)
                 self.titles = _title(entry) | self.titles
                 if self.ended is None:
                     self.ended = seconds(entry.get("timestamp"))
                 self.git_branch = self.git_branch or text(entry.get("gitBranch"))
                 self.version = self.version or name(entry.get("version"))
-                if self.ended is not None and self.version:
-                    return
-            if size <= limit:
+            if size <= limit or self._is_complete:
                 return
 
 

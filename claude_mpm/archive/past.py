@@ -183,9 +183,9 @@ def row_of(listed: Listed, project: Path | None, needle: Needle | None, agents: 
 
 
 def recorded_sessions(recordings: Path) -> frozenset[str]:
-    """The ids of the sessions that have a recording, whose files' names begin with them."""
+    """The ids of the sessions that have a recording, whose files' names end with them."""
     try:
-        return frozenset(path.name[:36] for path in recordings.iterdir())
+        return frozenset(path.stem[-36:] for path in recordings.iterdir())
     except OSError:
         return frozenset()
 

@@ -19,7 +19,7 @@ def run(args: Sequence[str]) -> int:
     """Open the page and return the exit code.
 
     Raises:
-        UsageError: no instance is running, or none on the given port.
+        UsageError: none of your instances serves the given port.
         ClaudeMpmError: there is no browser; the text has the address of the page.
     """
     parser = command_parser(

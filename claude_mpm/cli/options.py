@@ -22,6 +22,7 @@ commands:
   sessions [TEXT]      list the sessions Claude has kept, newest first; TEXT searches them
   replay SESSION       serve one of them as if it were running, until Ctrl-C
   doctor               say what can be seen of the installed claude, and how to see more
+  export SESSION       write a session to one file: a page, a text, JSON Lines or an asciicast
   help [COMMAND]       show this text, or that of a command
 
 examples:
@@ -57,6 +58,11 @@ def parser() -> argparse.ArgumentParser:
         "--websocket-control",
         action="store_true",
         help="let clients with the token answer Claude, type, interrupt and stop",
+    )
+    group.add_argument(
+        "--record",
+        action="store_true",
+        help="keep every event of this session, its output too, in ~/.claude-mpm/recordings/ (needs --websocket or --demo)",
     )
     own.add_argument("--version", action="version", version=f"claude-mpm {__version__}")
     return own
@@ -172,9 +178,12 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
         claude_name=chosen.name,
         launch_method="subprocess" if chosen.demo else chosen.launch_method or "exec",
         websocket=chosen.websocket or chosen.demo,
+        record=chosen.record,
         control=chosen.websocket_control,
         hooks=not chosen.no_hooks,
     )
+    if config.record and not config.websocket:
+        raise UsageError("--record needs --websocket: without it, claude-mpm does not watch the session")
     if config.control and not config.token:
         raise UsageError("--websocket-control needs --websocket-token: only clients that know it may type into Claude")
     return config, chosen.demo

@@ -56,12 +56,14 @@ def bind_port(config: Config) -> list[socket.socket]:
     from claude_mpm.server.bind import bind, next_free, require_token
 
     deadline = time.monotonic() + ENDING_TIME
+    was_released = True  # the last try comes after the last look, or a port that became free in between is missed
     while True:
         try:
             sockets = bind(config.host, config.port)
             break
         except PortTaken:
-            if time.monotonic() < deadline and _is_being_released(config):
+            if time.monotonic() < deadline and was_released:
+                was_released = _is_being_released(config)
                 time.sleep(ENDING_POLL)
                 continue
         sockets = next_free(config.host, config.port)

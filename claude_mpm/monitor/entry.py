@@ -13,7 +13,7 @@ from typing import Any
 from claude_mpm.config import Config
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import RunInfo
-from claude_mpm.system import instances, state_dir
+from claude_mpm.system import heap, instances, state_dir
 
 
 def beside_child(
@@ -58,6 +58,7 @@ def _registered(
         except OSError as error:
             trouble = f"Other instances and tools do not find this one: {error}"
             run = replace(run, troubles=(*run.troubles, ("registry", trouble)))
+        heap.tune_heap()
         yield run, info
     finally:
         instances.unregister(config.state_dir, info["instance_id"])

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from claude_mpm.archive.past import Past
+from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_TIME = 1.0  # seconds; for reading what Claude wrote last, before the end is told
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
+RECORD_TIME = 5.0  # seconds; for the recorder to write what the log still holds
 PART_TIME = 1.0  # seconds; for any other part to end
 
 
@@ -81,6 +83,7 @@ class Session:
         self._watcher: Watcher | None = None
         self._answers = self._make_answers()
         self._prompts = Prompts(keyboard, self.log.snapshot, self.log.append, self._later) if keyboard else None
+        self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -98,6 +101,8 @@ class Session:
             )
         for component, sentence in self._run.troubles:
             self.warn(sentence, component)
+        if self._config.record:
+            self._start_part("recorder", self._start_recorder)
         self._start_part("server", self._start_server)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
@@ -121,6 +126,17 @@ class Session:
             log.exception("%s did not start", name)
             self.log.append(ev.system_error(f"{name} did not start: {error}", name, severity="error"))
             self._notice(f"{name} did not start: {error}")
+
+    def _start_recorder(self) -> None:
+        """The first part to start is the last to stop, so that a recording has everything the others say."""
+        name = self._run.session_id or self.log.instance_id
+        path = recording_path(self._config.recordings_dir, self._start_time, name)
+        recorder = Recorder(self.log, path, self._run.terminal_size)
+        recorder.start()
+        self._recorder = recorder
+        self._notice(f"this session is recorded in {path}")
+        self._parts.callback(recorder.join, RECORD_TIME)
+        self._parts.callback(recorder.stop)
 
     def _start_server(self) -> None:
         past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
@@ -185,7 +201,9 @@ class Session:
     # --- told by the output reader, in its thread ---
 
     def resized(self, rows: int, cols: int) -> None:
-        """Claude's terminal has this size from what the log holds now on."""
+        """Claude's terminal has this size from the next output on."""
+        if self._recorder is not None:
+            self._recorder.resized(rows, cols)
         if self._screen is not None:
             self._screen.resize(rows, cols)
 
@@ -208,7 +226,7 @@ class Session:
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 
-        Blocks for DRAIN_TIME + SERVER_TIME + a few times PART_TIME at most; usually a few milliseconds.
+        Blocks for DRAIN_TIME + SERVER_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
         """
         if ending.failed_to_start:
             self.log.append(ev.system_error(ending.reason, "launch"))

@@ -67,7 +67,8 @@ function search({ tool, input, summary, path, state }) {
     .filter((key) => str(input[key]))
     .map((key) => whereText(key, input[key], path));
   if (state === "done") facts.push(matches(summary));
-  return { label: tool, subject: str(input.pattern), code: true, facts, parts: result(summary, state) };
+  const found = summary.split("\n").map(path).join("\n"); // each line begins with a path
+  return { label: tool, subject: str(input.pattern), code: true, facts, parts: result(found, state) };
 }
 
 const whereText = (key, value, path) =>

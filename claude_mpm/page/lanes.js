@@ -13,7 +13,6 @@ export const HUES = 6;
 const MAIN = 0;
 const DEEPEST = 6; // levels of nesting that are indented
 const NEAR = 3; // px around the pointer that count as under it
-const HINTS = ["command", "file_path", "notebook_path", "pattern", "query", "url", "skill", "subject", "description"];
 
 /** The colour of a type of agent, 0 to HUES − 1, the same on every page: FNV-1a, with its bits mixed once more. */
 export function agentHue(type) {
@@ -81,6 +80,17 @@ function lane(agent, row, depth, end) {
 }
 
 /**
+ * The row to scroll to, counted from 0, so that a lane running in `span` = {from, to} is in sight. It is `first`, where
+ * the lanes are now, if one of the `room` lanes from there runs, or if none does anywhere.
+ */
+export function rowsToScroll(lanes, span, first, room) {
+  const running = lanes.map((lane) => lane.from <= span.to && lane.to >= span.from);
+  if (running.slice(first, first + room).includes(true)) return first;
+  const found = running.indexOf(true);
+  return found < 0 ? first : Math.max(0, Math.min(found, lanes.length - room));
+}
+
+/**
  * Returns rowOf(call): the row that a call belongs to, or null if it started an agent, which has its own lane. A call
  * of an unknown agent belongs to the main thread.
  */
@@ -145,10 +155,4 @@ export function neighbourTime(state, at, direction) {
     if (ahead > 0 && (best === null || ahead < (best - at) * direction)) best = row.at;
   }
   return best;
-}
-
-/** A call on one line: its tool and the most telling part of its input. */
-export function callHint(call) {
-  const key = HINTS.find((each) => typeof call.input?.[each] === "string");
-  return key ? `${call.tool}  ${call.input[key].slice(0, 400).trim().replace(/\s+/g, " ").slice(0, 90)}` : call.tool;
 }

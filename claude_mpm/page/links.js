@@ -1,5 +1,6 @@
 // Where sessions' events come from. A source is an object with
-//   port, state, why, hint   what the page says about it; states: STATES
+//   port, state, why, hint   what the page says about it; the states: connecting, catching up, live, slow, lost,
+//                            refused, over
 //   want({screen, output})   start or stop the expensive channels, by what is looked at
 //   retry()                  try again now
 // Here, a WebSocket to a running claude-mpm; a session that is over has another kind, in reading.js.
@@ -11,19 +12,8 @@ import { takePicture } from "./picture.js";
 import { refusalOf, tokenOf } from "./refusal.js";
 import { Requests, failure } from "./requests.js";
 
-/** What a source's state may be. */
-export const STATES = ["connecting", "catching up", "live", "slow", "lost", "refused", "over"];
-const CHANNELS = [
-  "session.*",
-  "claude.status",
-  "claude.question",
-  "claude.message",
-  "claude.usage",
-  "tool.*",
-  "agent.*",
-  "todo.*",
-  "system.*",
-];
+const CHANNELS =
+  "session.* claude.status claude.question claude.message claude.usage tool.* agent.* todo.* system.*".split(" ");
 const SLOW = 2000; // ms; a pong later than this is worth telling
 const DEAF = 12000; // ms; without any answer for this long the connection is given up, whatever the socket says
 const OPENING = 8000; // ms for a server to accept and greet

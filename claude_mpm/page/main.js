@@ -3,6 +3,7 @@
 import { store, view, prefs, setPref, listen, redraw, changed, ordered, needy, stateOf } from "./store.js";
 import { connect, startHeartbeat, heartbeat } from "./links.js";
 import { setToken } from "./refusal.js";
+import { isExported, openExported } from "./exported.js";
 import { VIEWS, read } from "./route.js";
 import { listenForKeys } from "./keys.js";
 import { attend, chime } from "./attention.js";
@@ -164,7 +165,8 @@ function onVisibility() {
 
 /** What this tab saw of a running session cannot be loaded again once its server is gone. */
 function onLeave(event) {
-  if (store.home.state === "over" && [...store.sessions.values()].some((s) => s.over && !s.past && !s.shown.info.kind))
+  const unsaved = (session) => session.over && !session.past && !session.shown.info.kind;
+  if (!isExported() && store.home.state === "over" && [...store.sessions.values()].some(unsaved))
     event.preventDefault();
 }
 
@@ -212,6 +214,10 @@ function start() {
   ui.chosen = read();
   setTheme(prefs.theme);
   wire();
+  if (isExported()) {
+    store.home = openExported();
+    return;
+  }
   store.home = connect(Number(location.port) || (location.protocol === "https:" ? 443 : 80), true);
   setInterval(schedule, 1000); // durations and countdowns
   startHeartbeat();

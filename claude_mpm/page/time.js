@@ -7,7 +7,7 @@
 
 const EVERY = 500; // events between checkpoints, so that no jump folds more than this
 const MAX_CHECKPOINTS = 128; // beyond it, every second one is dropped and the spacing doubles: memory stays bounded
-const MAX_CHARS = 64 * 1024 * 1024; // JSON of one session's events; beyond it, the oldest are dropped
+const MAX_CHARS = 48 * 1024 * 1024; // JSON of one session's events; beyond it, the oldest are dropped
 const IDLE = 2000; // ms; playback shows this much of a longer pause, then skips to the next event
 const MAX_FRAME = 250; // ms; a tab that was asleep resumes where it stopped instead of leaping ahead
 

@@ -16,10 +16,10 @@ const MAX_OUTPUT = 16384; // characters of one text in a detail, as in an event
  *   | {kind: "questions", questions: {header: string, question: string, several: boolean, answer: string,
  *      options: {label: string, description: string, chosen: boolean}[]}[]}} Part
  * @typedef {{label: string, subject: string, code: boolean, facts: string[], path: string,
- *   state: "running"|"done"|"failed"|"unfinished", took: string, error: string, parts: Part[],
+ *   state: "running"|"done"|"failed"|"declined"|"unfinished", took: string, error: string, parts: Part[],
  *   counts: {added: number, removed: number, partial: boolean}|null}} Description
  *   `code`: the subject is code or a path; `path`: the file as the call names it, or ""; `error`: a failure's first
- *   line
+ *   line, or that the user declined or interrupted the call, which is no failure
  */
 
 /**
@@ -51,7 +51,7 @@ export function describe(call, context = {}) {
   };
   description.label = line(visible(str(description.label)), 120) || "Tool call";
   description.subject = line(visible(description.subject), 300);
-  if (state === "failed") fail(description, tool, summary);
+  if (state === "failed") fail(description, summary);
   if (call.truncated)
     description.parts.push({ kind: "note", text: "The event holds only the beginning of a long text." });
   return description;
@@ -64,13 +64,15 @@ export function stateOf(call, context = {}) {
   return context.over || call.endAt ? "unfinished" : "running";
 }
 
-function fail(description, tool, summary) {
+function fail(description, summary) {
   const reason = summary.replace(/<\/?tool_use_error>/g, "").replace(/^Error:\s*/, "");
   const exit = exitCode(summary);
-  description.error = refusal(reason) ?? firstLine(terminalText(exit === null ? reason : withoutExit(summary)));
+  const declined = refusal(reason);
+  if (declined) description.state = "declined";
+  description.error = declined ?? firstLine(terminalText(exit === null ? reason : withoutExit(summary)));
   if (exit !== null) description.facts.push("exit " + exit);
   const shown = description.parts.some((part) => part.kind === "output");
-  if (!shown && lineCount(reason.trim()) > 1)
+  if (!shown && !declined && lineCount(reason.trim()) > 1)
     description.parts.push({ kind: "output", text: terminalText(reason.trim()) });
 }
 

@@ -1,4 +1,4 @@
-"""The listening sockets: both loopback families on one port, taken before Claude starts."""
+"""Opens the listening sockets, on both loopback addresses and before Claude starts, so that errors can be shown."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from contextlib import ExitStack
 from claude_mpm.errors import PortTaken, UsageError
 
 LOOPBACK = ("127.0.0.1", "::1")
-BACKLOG = 128  # connections the system holds while none is accepted
-TRIES = 20  # free ports looked at before giving up
-_ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}  # this machine has no ::1
+BACKLOG = 256  # connections that the kernel holds until they are accepted; accepts are paced (accept_pace.py)
+TRIES = 20  # ports to try before giving up
+_ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT}  # this machine has no IPv6
 
 
 def bind(host: str | None, port: int) -> list[socket.socket]:
-    """Listening sockets on `port`; on 127.0.0.1 and ::1 when `host` is None. The caller closes them.
+    """Return non-blocking sockets that listen on `port` at every address of `host`. The caller closes them.
 
-    A program that listens on one family only would catch the clients of the other, so one family
-    taken is the port taken. Port 0 picks one that is free on all addresses.
+    The port counts as taken when it is taken on one address. Otherwise `localhost` would lead some clients to us and
+    others to the program that listens there.
+
+    Args:
+        host: a name or an address; None for both loopback addresses, 127.0.0.1 and (where there is IPv6) ::1.
+        port: 0 for one that is free on all addresses.
 
     Raises:
-        PortTaken: somebody listens there already.
-        UsageError: no such host, or the system refuses the port.
+        PortTaken: another program listens there.
+        UsageError: the host is unknown, or the system refuses the port.
     """
     addresses = LOOPBACK if host is None else _resolve(host)
     for _ in range(TRIES):
@@ -36,10 +40,11 @@ def bind(host: str | None, port: int) -> list[socket.socket]:
 
 
 def next_free(host: str | None, port: int) -> list[socket.socket]:
-    """As bind(), on the first of the ports after `port` that is free.
+    """As bind(), on the first free one of the 20 ports after `port`.
 
     Raises:
-        PortTaken: none of the next 20 is.
+        PortTaken: none of them is free.
+        UsageError: as for bind().
     """
     last = min(port + TRIES, 65535)
     for candidate in range(port + 1, last + 1):
@@ -51,13 +56,15 @@ def next_free(host: str | None, port: int) -> list[socket.socket]:
 
 
 def require_token(sockets: Sequence[socket.socket], token: str | None) -> None:
-    """Raises UsageError when another machine could reach the sockets and no token keeps it out."""
-    import ipaddress  # not loaded where only loopback is served
+    """Raise UsageError when other machines can reach the sockets and there is no token to keep them out."""
+    addresses = {str(sock.getsockname()[0]) for sock in sockets}
+    if token is not None or addresses <= set(LOOPBACK):
+        return
+    import ipaddress  # rarely needed, so not loaded at every start
 
-    for sock in sockets:
-        address = sock.getsockname()[0]
-        if token is None and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
-            raise UsageError(f"other machines can reach {address}; this needs a token (--websocket-token)")
+    for address in sorted(addresses):
+        if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+            raise UsageError(f"other machines can reach {address}, so a token is required (--websocket-token)")
 
 
 def _resolve(host: str) -> Sequence[str]:
@@ -69,7 +76,7 @@ def _resolve(host: str) -> Sequence[str]:
 
 
 def _bind_all(addresses: Sequence[str], port: int, optional: bool) -> list[socket.socket]:
-    """`optional`: the machine need not have every address, the first it must."""
+    """`optional`: addresses other than the first may be missing on this machine."""
     sockets: list[socket.socket] = []
     with ExitStack() as undo:
         for address in addresses:
@@ -90,7 +97,7 @@ def _bind_one(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # A restart must not wait for the last run's connections in TIME_WAIT; two listeners it does not allow.
+        # Allows a restart while connections of the last run are in TIME_WAIT; a second listener is still refused.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -1,4 +1,4 @@
-"""One thread that sends new events to every client that is up to date, so that no other thread has to wake for them."""
+"""One thread sends new events to all clients that are up to date, so that no other thread has to wake up for them."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Follower, Log
 from claude_mpm.server.tape import Tape
 
-ROUND_PAUSE = 0.01  # seconds between two rounds; nobody sees it, and it halves the cost of many clients
-MAX_TAPES = 8  # sets of types with a tape of their own; clients of further sets read the log themselves
-
-FEW = 16  # clients; so many catch up faster each in its own thread, since the kernel copies on several cores at once
+ROUND_PAUSE = 0.01  # seconds between two rounds; too short to be noticed, and it halves the cost of many clients
+MAX_TAPES = 8  # one for each set of types; clients with further sets read the log themselves
 
 log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """A client as the broadcaster sees it."""
+    """A client as the broadcaster sees it: a Sender."""
 
     @property
     def types(self) -> frozenset[str]:
-        """The event types it subscribes to."""
+        """The event types that the client subscribes to."""
 
     @property
     def cursor(self) -> int:
-        """The seq up to which it has been sent everything."""
+        """The seq up to which the client has been sent everything."""
 
     def offer(self, tape: Tape | None) -> bool:
-        """Send what comes next from the tape; without one, see to it itself. Does not block. True: there is more."""
+        """Send what comes next from `tape`, or from the log if that is None. Does not block. Returns whether there is more."""
 
 
 class Broadcaster:
     """Follows the log for all clients. start(), stop(), add(), remove() and wake() may be called from any thread.
 
-    A thread for each client, woken by each event, would spend more time on waking than on sending: with 200 clients
-    the interpreter was handed on 200 times for one event. Here the frames of a batch are joined once, and sent to one
-    client after the other without waiting. A client whose socket is full, or that is further behind than the tape
-    reaches, is left to its own sender thread until it has caught up.
+    If every event woke a thread per client, waking would take longer than sending: with 200 clients, the interpreter
+    lock changes hands 200 times for one event. Here the frames of a batch are joined once and sent to one client after
+    the other without blocking. A client whose socket is full, or that is too far behind for the tape, is left to its
+    own sender thread until it has caught up.
     """
 
     def __init__(self, log: Log, max_batch: int) -> None:
-        """`max_batch`: events read from the log at once."""
+        """`max_batch`: the number of events read from the log at once."""
         self._log = log
         self._max_batch = max_batch
         self._follower: Follower | None = None
@@ -63,33 +61,34 @@ class Broadcaster:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more. The thread ends within a round; idempotent, does not block."""
+        """Send no more. The thread ends within a round. Idempotent; does not block."""
         self._stopped = True
         self.hurry()
 
     def join(self, timeout: float) -> bool:
-        """Wait for the thread. False when time ran out."""
+        """Wait for the thread to end. Returns False on timeout."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def add(self, client: Listener) -> None:
+        """Include the client in every round from now on."""
         with self._lock:
             self._clients[client] = None
 
     def remove(self, client: Listener) -> None:
-        """Offer the client no more, except for an offer under way."""
+        """Make the client no more offers. One may still be under way when this returns."""
         with self._lock:
             self._clients.pop(client, None)
         self.wake()
 
     def hurry(self) -> None:
-        """As wake(), but without the pause: a client has taken what filled its socket, and may be waiting for more."""
+        """As wake(), but skip the pause: a client has emptied a full socket, and may be waiting for more."""
         self.wake()
         self._no_pause.set()
 
     def wake(self) -> None:
-        """Make a round soon: a client wants other types, or lends its socket and lacks events."""
+        """Make a round soon: a client wants other types, or has lent its socket while events are waiting for it."""
         if self._follower is not None:
             self._follower.wake()
 
@@ -113,7 +112,7 @@ class Broadcaster:
             self._follower.close()
 
     def _round(self) -> bool:
-        """Offer every client what is new. True: there is more."""
+        """Offer every client what is new. Returns whether there is more."""
         groups = self._groups()
         self._tapes = {types: tape for types, tape in self._tapes.items() if types in groups}
         more = False
@@ -121,15 +120,13 @@ class Broadcaster:
             tape = self._tape(types, clients)
             if tape is not None:
                 tape.advance()
-                if tape.cursor < self._log.seq:
-                    more = True
-                    tape = tape if len(clients) > FEW else None
+                more |= tape.cursor < self._log.seq
             for client in clients:
                 more |= client.offer(tape)
         return more
 
     def _groups(self) -> dict[frozenset[str], list[Listener]]:
-        """The clients by what they subscribe to; from now on the log wakes us for these types."""
+        """The clients, grouped by what they subscribe to. From now on the log wakes this thread for all these types."""
         with self._lock:
             clients = list(self._clients)
         groups: dict[frozenset[str], list[Listener]] = {}
@@ -144,9 +141,9 @@ class Broadcaster:
         return groups
 
     def _tape(self, types: frozenset[str], clients: list[Listener]) -> Tape | None:
-        """The tape of these types; None where each client is to read the log itself.
+        """The tape of these types; None when their clients have to read the log themselves.
 
-        Of the terminal's picture only the newest counts, so a client that is behind is to skip the older ones.
+        There is none for pictures of the terminal: only the newest counts, and a client that is behind skips the rest.
         """
         tape = self._tapes.get(types)
         if tape is None and ev.CLAUDE_SCREEN not in types and len(self._tapes) < MAX_TAPES:

@@ -1,4 +1,4 @@
-"""WebSocket frames: bytes in, messages out, by wsproto; and the frames we send. Pure."""
+"""WebSocket frames (RFC 6455): parses what clients send, with wsproto, and builds what the server sends. Does no I/O."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 GOING_AWAY = 1001
 PROTOCOL_ERROR = 1002
 UNSUPPORTED_DATA = 1003
-NO_STATUS = 1005  # never on the wire: the peer gave none
+NO_STATUS = 1005  # never sent: stands for a close frame without a code (RFC 6455 section 7.4.1)
 TOO_BIG = 1009
 INTERNAL_ERROR = 1011
 
 
 @dataclass(frozen=True)
 class Received:
-    """A whole message, or a control frame."""
+    """A complete message, reassembled from its fragments, or a control frame."""
 
     kind: Literal["text", "ping", "pong"]
     payload: bytes
 
 
 class Closing(Exception):
-    """The connection is to be closed with `code`: the peer asked for it, or broke a rule."""
+    """The connection is to be closed with `code`, because the peer sent a close frame or violated the protocol."""
 
     def __init__(self, code: int, reason: str = "", *, by_peer: bool = False) -> None:
         super().__init__(reason)
@@ -37,7 +37,11 @@ class Closing(Exception):
 
 
 class FrameReader:
-    """Turns what a client sends into messages."""
+    """Parses a client's frames. Belongs to one thread.
+
+    Args:
+        message_bytes: the size of the largest message that is accepted.
+    """
 
     def __init__(self, message_bytes: int) -> None:
         self._protocol = FrameProtocol(client=False, extensions=[])
@@ -45,10 +49,10 @@ class FrameReader:
         self._message = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Received]:
-        """What became whole with `data`.
+        """Yield the messages and control frames that `data` completes.
 
         Raises:
-            Closing: nothing more is to be fed.
+            Closing: from the iterator. The connection is to be closed; feed nothing more.
         """
         self._protocol.receive_bytes(data)
         try:
@@ -71,19 +75,19 @@ class FrameReader:
         assert isinstance(part, str)
         self._message += part.encode()
         if len(self._message) > self._limit:
-            raise Closing(TOO_BIG, f"a message may have {self._limit} bytes")
+            raise Closing(TOO_BIG, f"a message may have at most {self._limit} bytes")
         if finished:
             payload = bytes(self._message)
             self._message.clear()
             yield Received("text", payload)
 
     def _binary(self, part: bytes, finished: bool) -> Iterator[Received]:
-        raise Closing(UNSUPPORTED_DATA, "commands are text")
+        raise Closing(UNSUPPORTED_DATA, "commands are sent as text")
 
 
-@lru_cache(maxsize=4096)  # a fan-out asks for the same few sizes once per client
+@lru_cache(maxsize=4096)  # a fan-out needs the same few sizes again and again
 def text_header(size: int) -> bytes:
-    """What precedes `size` bytes of UTF-8 to make them an unmasked text frame (RFC 6455 section 5.2)."""
+    """The header of an unmasked text frame with a payload of `size` bytes (RFC 6455 section 5.2)."""
     if size < 126:
         return bytes((0x81, size))
     if size < 65536:
@@ -92,7 +96,7 @@ def text_header(size: int) -> bytes:
 
 
 def text_frames(payloads: Sequence[bytes]) -> bytes:
-    """One text frame for each payload, joined. The inner loop of a fan-out: runs once for every batch of every client."""
+    """Make each payload a text frame, and join them. This is the inner loop of a replay, so it avoids a loop in Python."""
     parts = [b""] * (2 * len(payloads))
     parts[::2] = map(text_header, map(len, payloads))
     parts[1::2] = payloads
@@ -100,21 +104,25 @@ def text_frames(payloads: Sequence[bytes]) -> bytes:
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A server's text frame. The same bytes as wsproto's, which would need the payload as str."""
+    """An unmasked text frame. The bytes are the same as wsproto's, which would take the payload only as str."""
     return text_header(len(payload)) + payload
 
 
 def ping_frame() -> bytes:
+    """A ping without a payload."""
     return bytes(_encoder.ping())
 
 
 def pong_frame(payload: bytes) -> bytes:
+    """The answer to the ping with this payload, which is 125 bytes at most."""
     return bytes(_encoder.pong(payload))
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """`reason` is cut to what fits. NO_STATUS makes a frame without a code."""
+    """A close frame. `reason` is cut to the 123 bytes that fit; NO_STATUS makes an empty frame."""
     return bytes(_encoder.close(None if code == NO_STATUS else code, None if code == NO_STATUS else reason))
 
 
-_encoder = FrameProtocol(client=False, extensions=[])  # without extensions its control frames depend on nothing
+_encoder = FrameProtocol(
+    client=False, extensions=[]
+)  # stateless as long as it has no extensions, so all threads share it

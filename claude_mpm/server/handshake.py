@@ -1,4 +1,7 @@
-"""Who may connect: the head of a request, and the rules it must meet. Pure; no library sees a byte before it passed."""
+"""Parses the head of an HTTP request, and decides whether its sender may connect. Does no I/O.
+
+A strict parser of our own, so that no library sees a byte of a request that has not been admitted.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _ORIGIN = re.compile(r"https?://" + _HERE + _PORT, re.ASCII)
 
 @dataclass(frozen=True)
 class Request:
-    """A well-formed head. Header names are in lower case."""
+    """A well-formed request head. Header names are in lower case; of a repeated query parameter the first value counts."""
 
     method: str
     path: str
@@ -34,20 +37,21 @@ class Request:
     headers: Mapping[str, tuple[str, ...]]
 
     def header(self, name: str) -> str | None:
-        """The first header of that name."""
+        """The value of the first header of that name; None when there is none."""
         return next(iter(self.headers.get(name, ())), None)
 
     def tokens(self, name: str) -> list[str]:
-        """The comma-separated words of all headers of that name, in lower case."""
+        """The items of a comma-separated list, in lower case, collected from all headers of that name."""
         return [word.strip().lower() for value in self.headers.get(name, ()) for word in value.split(",")]
 
     @property
     def websocket(self) -> bool:
+        """Whether this is a request for a WebSocket; whether it is a valid one is decided by accept()."""
         return self.method == "GET" and "websocket" in self.tokens("upgrade")
 
 
 class Head:
-    """Reads a request head as it comes. Every line is judged when it is whole, so chunks make no difference."""
+    """Parses a request head as it arrives, line by line, so it makes no difference how the bytes are split."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -58,14 +62,16 @@ class Head:
         self._lines = 0
 
     def feed(self, data: bytes) -> Request | None:
-        """The request once its head is whole, None before.
+        """Return the request once its head is complete, and None before that.
 
         Raises:
-            Refused: with the status to answer.
+            Refused: the request is malformed, too large, or of a kind that is not served.
         """
         self._unread += data
         if self._request is None and self._unread and not self._unread[:1].isalpha():
-            raise Refused(400, "this is not HTTP")  # TLS, for one, which would wait for an answer
+            raise Refused(
+                400, "this is not HTTP"
+            )  # TLS, for instance: without an answer its client would wait until the handshake times out
         while (end := self._unread.find(b"\n")) >= 0:
             line = bytes(self._unread[: end + 1])
             self._size += len(line)
@@ -83,16 +89,16 @@ class Head:
 
     @property
     def rest(self) -> bytes:
-        """What came after the head."""
+        """What was received behind the head."""
         return bytes(self._unread)
 
     def _line(self, line: bytes) -> None:
         if self._request is None:
             match = _REQUEST_LINE.fullmatch(line)
             if match is None or match[3] != b"1.1":
-                raise Refused(400, "the request line is not one of HTTP/1.1")
+                raise Refused(400, "the request line is not valid HTTP/1.1")
             if match[1] not in (b"GET", b"HEAD"):
-                raise Refused(405, "only GET is served here")
+                raise Refused(405, "only GET and HEAD are supported")
             self._request = match[1].decode(), match[2].decode()
             return
         self._lines += 1
@@ -109,32 +115,38 @@ class Head:
             raise Refused(400, "this is not HTTP")
         headers = self._headers
         if len(headers.get("host", ())) != 1:
-            raise Refused(400, "one Host header is needed")
+            raise Refused(400, "exactly one Host header is required")
         if len(headers.get("origin", ())) > 1:
-            raise Refused(400, "there is more than one Origin header")
+            raise Refused(400, "more than one Origin header")
         if "transfer-encoding" in headers or any(value != "0" for value in headers.get("content-length", ())):
-            raise Refused(400, "a request with a body is not served")
+            raise Refused(400, "requests with a body are not supported")
         method, target = self._request
         path, _, query = target.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
-        return Request(method, path, dict(reversed(pairs)), headers)  # reversed: the first of a name counts
+        return Request(method, path, dict(reversed(pairs)), headers)  # reversed, so that the first of a name wins
 
 
 def admit(request: Request, config: Config, *, public: bool = False) -> bool:
-    """Whether the valid token came with the request, which may be served.
+    """Check where the request comes from and its token, and return whether it presented the valid token.
 
-    `public`: what is asked for holds nothing secret and needs no token.
+    Args:
+        request: well-formed.
+        config: the token, and the hosts and origins that are allowed besides this machine's.
+        public: what is requested contains nothing secret, so it needs no token.
 
     Raises:
-        Refused: 403 by where it comes from, 401 for want of the token.
+        Refused: 403 for a host or origin that is not allowed (which stops DNS rebinding and foreign web pages), 401 for
+            a token that is missing or wrong.
     """
     host = request.header("host") or ""
     if not _host_allowed(host, config):
-        raise Refused(403, f"the Host header {host[:80]!a} is not this machine; allow it with --websocket-allow-host")
+        raise Refused(
+            403, f"the Host header {host[:80]!a} does not name this machine; allow it with --websocket-allow-host"
+        )
     trusted = _has_token(request, config.token)
     origin = request.header("origin")
     if origin == "null" and not trusted:
-        raise Refused(403, "a page without an origin needs the token; open the page from this address instead")
+        raise Refused(403, "a page opened from a file needs the token; open it from this address instead")
     if origin not in (None, "null", *config.allow_origins) and not _ORIGIN.fullmatch(origin or ""):
         raise Refused(403, f"the origin {(origin or '')[:80]!a} is not allowed; allow it with --websocket-allow-origin")
     if config.token is not None and not trusted and not public:
@@ -143,15 +155,17 @@ def admit(request: Request, config: Config, *, public: bool = False) -> bool:
 
 
 def accept(request: Request) -> bytes:
-    """The 101 answer to an upgrade that was admitted. Extensions and subprotocols are not taken up.
+    """Return the 101 response to a WebSocket request that was admitted (RFC 6455 section 4.2).
+
+    Extensions and subprotocols are declined.
 
     Raises:
-        Refused: the upgrade is not one of RFC 6455.
+        Refused: the request is not a valid WebSocket handshake.
     """
     if "upgrade" not in request.tokens("connection"):
-        raise Refused(400, "a WebSocket request needs the header Connection: Upgrade")
+        raise Refused(400, "a WebSocket request must have the header Connection: Upgrade")
     if request.headers.get("sec-websocket-version") != ("13",):
-        raise Refused(426, "only version 13 of WebSocket is served")
+        raise Refused(426, "only WebSocket version 13 is supported")
     keys = request.headers.get("sec-websocket-key", ())
     if len(keys) != 1 or not _is_key(keys[0]):
         raise Refused(400, "the Sec-WebSocket-Key header is malformed")

@@ -231,7 +231,10 @@ def _session_lines(
     left: int | None,
     more: Callable[[int, int | None], tuple[list[bytes], bool] | None],
 ) -> Iterator[bytes]:
-    """A session's events as lines, page by page: a slow reader holds one page, and nobody waits for it."""
+    """A session's events as lines, page by page: a slow reader holds one page, and nobody waits for it.
+
+    If the next page cannot be read, the last line is an `error`, so that nobody takes what came for everything.
+    """
     while found is not None:
         messages, goes_on = found
         yield b"".join(part for message in messages for part in (message, b"\n"))
@@ -239,7 +242,11 @@ def _session_lines(
         left = None if left is None else left - len(messages)
         if not goes_on or left == 0:
             return
-        found = more(since, left)
+        try:
+            found = more(since, left)
+        except ProtocolError as error:
+            yield reply("error", {"code": error.code, "message": str(error), "command": None}) + b"\n"
+            return
 
 
 def _lines(log: Log, types: list[str], since: int | None, limit: int | None) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""An accepted connection until its request is answered: by a page, by a refusal, or by becoming a WebSocket."""
+"""An accepted connection until its request has been answered, or has made it a WebSocket."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.server import http as pages
-from claude_mpm.server.connection import set_send_time, shut_down
 from claude_mpm.server.handshake import Head, Request, accept, admit
 from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.sockets import set_send_time, shut_down
 
-DISCARD_BYTES = 64 * 1024  # read and discarded after an answer; closing with unread data would reset it away
-TOO_MANY_HANDSHAKES = "too many connections have not sent their request yet"
+DISCARD_BYTES = (
+    64 * 1024
+)  # discarded after an answer; closing with data unread would reset the connection, and the answer with it
+TOO_MANY_HANDSHAKES = "too many connections are waiting to send a request"
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,10 @@ class HttpRequest:
     """One accepted connection. run() belongs to the thread made for it; evict() may be called from any thread.
 
     Args:
-        name: of the connection, in the log.
-        sock: blocking; run() neither opens nor closes it.
-        config: the rules to be met.
-        peers: asked who the peer is when there is no token that would tell.
+        name: identifies the connection in the log.
+        sock: blocking; the caller closes it.
+        config: the rules that the request must meet.
+        peers: checks who the peer is when there is no token to present.
         stopping: a descriptor that becomes readable when the server stops.
     """
 
@@ -53,8 +55,8 @@ class HttpRequest:
         self._peers = peers
         self._stopping = stopping
         self.evicted = False
-        self.judging = False  # the request was read, and its answer is being decided
-        self._silent = True  # not a byte was received
+        self.judging = False  # the request has been read, and is being decided on
+        self._silent = True  # nothing has been received yet
         self.started = time.monotonic()
         self._deadline = self.started + config.limits.handshake_time
 
@@ -62,18 +64,18 @@ class HttpRequest:
         self,
         page: Callable[[Request, Rights], pages.Page],
         begin_response: Callable[[], None],
-        enter: Callable[[], None],
+        begin_client: Callable[[], None],
     ) -> tuple[Rights, bytes] | None:
-        """Read the request and answer it. Blocks for `handshake_time` at most, or while a page is being taken.
+        """Read the request and answer it. Blocks for `handshake_time` at most, then while the peer takes the response.
 
         Args:
-            page: makes the answer to a plain request; its second argument says what the client may do.
+            page: makes the response to a plain request; its second argument says what the client may do.
             begin_response: called before a page is made; raises Refused when too many are being sent.
-            enter: called before a WebSocket is accepted; raises Refused when there are too many.
+            begin_client: called before a WebSocket is accepted; raises Refused when there are too many.
 
         Returns:
-            What a WebSocket client may do, and what it sent behind its request. None when everything
-            is said; the socket is then to be closed.
+            For a WebSocket, what its client may do, and what it sent behind the request. None when the request has
+            been answered and the socket is to be closed.
         """
         try:
             try:
@@ -84,7 +86,7 @@ class HttpRequest:
                 rights = self._admit(request)
                 if request.websocket:
                     upgrade = accept(request)
-                    enter()
+                    begin_client()
                     self.sock.sendall(upgrade)
                     return rights, head.rest
                 begin_response()
@@ -99,7 +101,7 @@ class HttpRequest:
         return None
 
     def evict(self) -> None:
-        """Give this connection up for a newer one. It gets a 503 if it listens, and is not waited for. Does not block."""
+        """Give this connection up in favour of a newer one; its thread sends 503 and does not wait. Does not block."""
         self.evicted = True
         shut_down(self.sock, socket.SHUT_RD)
 
@@ -107,11 +109,12 @@ class HttpRequest:
         public = pages.is_public(request.path) and not request.websocket
         trusted = admit(request, self._config, public=public)
         if self._config.token is None and not public:
-            return Rights(trusted, self._peers.check(self.sock, self.started))  # last, since it may read a long table
+            # last, since it can be slow where it has to read a table
+            return Rights(trusted, self._peers.check(self.sock, self.started))
         return Rights(trusted, trusted)
 
     def _read(self, head: Head) -> Request | None:
-        """Read to the end of the head. None: the peer left, or the server stops."""
+        """Read to the end of the head. Returns None when the peer has gone or the server stops."""
         while True:
             data = self._receive(self._deadline)
             if self.evicted:
@@ -127,7 +130,7 @@ class HttpRequest:
                 return request
 
     def _receive(self, deadline: float) -> bytes | None:
-        """The next bytes; b"" at the end of the stream or when the server stops; None at the deadline."""
+        """Return the next bytes, b"" at the end of the stream or when the server stops, and None at the deadline."""
         poll = select.poll()
         poll.register(self.sock, select.POLLIN)
         poll.register(self._stopping, select.POLLIN)
@@ -137,7 +140,7 @@ class HttpRequest:
         return self.sock.recv(4096) if ready else None
 
     def _answer(self, page: pages.Page, body: bool) -> None:
-        """Send the page, then the end of the stream, then wait for the peer's, so that no reset overtakes the answer."""
+        """Send the page and the end of the stream; then wait for the peer's, so that no reset overtakes the response."""
         set_send_time(self.sock, self._config.limits.handshake_time)
         self.sock.sendall(page.head())
         if body:

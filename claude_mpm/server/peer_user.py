@@ -1,4 +1,8 @@
-"""Which user is at the other end of a loopback connection, from /proc/net/tcp and tcp6 (Linux, proc_pid_net(5))."""
+"""Finds out which user's process is at the other end of a loopback connection (Linux).
+
+The kernel is asked over netlink. Where that is not possible, as in some sandboxes, the tables /proc/net/tcp and tcp6 are
+read instead (proc_pid_net(5)).
+"""
 
 from __future__ import annotations
 
@@ -10,66 +14,83 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from claude_mpm.errors import Refused
+from claude_mpm.server import sock_diag
+from claude_mpm.server.sock_diag import Endpoint
 
 PROC_NET = Path("/proc/net")
 ROOT = 0
-READS = 2  # the table is read page by page, so a row may be skipped while others disappear
-_UID_FIELD = 6  # local, remote, state, queues, timer, retransmits, uid
+READS = 2  # attempts; the kernel prints the table page by page, and can skip a row while others disappear
+_UID_FIELD = 6  # of a row: slot, local, remote, state, queues, timer, retransmits, uid; the slot is not counted
 
 log = logging.getLogger(__name__)
 
+Lookup = Callable[[Endpoint, Endpoint], int | None]
+
 
 class PeerCheck:
-    """Admits processes of our own user and of root. One per server; check() may be called from any thread."""
+    """Admits processes of our own user and of root. One per server; check() may be called from any thread.
 
-    def __init__(self, proc_net: Path = PROC_NET) -> None:
+    Args:
+        proc_net: the directory with the tables `tcp` and `tcp6`.
+        lookup: returns the owner of the socket with a given local and remote end, as sock_diag.owner() does.
+    """
+
+    def __init__(self, proc_net: Path = PROC_NET, lookup: Lookup = sock_diag.owner) -> None:
         self._proc_net = proc_net
+        self._lookup = lookup
         self._allowed = {ROOT, os.getuid(), os.geteuid()}
-        self._told = False  # said once that users cannot be told apart here
-        self._lock = threading.Lock()  # of the next two; held while reading, so that a crowd shares one read
+        self._unknown_logged = False
+        self._lock = threading.Lock()  # guards the next two; held while reading, so that concurrent checks share a read
         self._tables: dict[str, bytes] = {}
-        self._read_at = -math.inf  # monotonic, before the first byte was read
+        self._read_at = -math.inf  # monotonic; taken before the first byte was read
 
     def check(self, sock: socket.socket, since: float) -> bool:
         """Return if the peer may use the server: True if it is known to be ours, False if its user is unknown.
 
-        Blocks while the system's table of TCP connections is read.
+        Blocks while the tables are read, should that be necessary.
 
-        A peer whose user is unknown is admitted: systems other than Linux have no such table, and a peer in another
-        network namespace (a forwarded port of a container) is not in ours.
+        A peer whose user is unknown is admitted: systems other than Linux offer no way to find out, and a peer in
+        another network namespace (the forwarded port of a container) is in none of our tables.
 
         Args:
             sock: the accepted connection.
-            since: when it was known to exist (monotonic). An older table may show another user's use of the same port.
+            since: a monotonic time at which the connection existed. An older table may show the previous user of the
+                same port.
 
         Raises:
             Refused: 403, the peer is a process of another user.
-            OSError: the peer is gone.
+            OSError: the peer has gone.
         """
-        peer, ours = sock.getpeername(), sock.getsockname()
-        pairs = table_pairs(peer[0], peer[1], ours[0], ours[1])
-        with self._lock:
-            uid = self._uid(pairs, since)
-        if uid is None and not self._told:
-            self._told = True
-            log.info("the user of a client is unknown here; every local client without a token is admitted")
+        peer, ours = _endpoint(sock.getpeername()), _endpoint(sock.getsockname())
+        try:
+            uid = self._lookup(peer, ours)
+            answered = uid is not None or self._lookup(ours, peer) is not None  # our own end certainly exists
+        except OSError:
+            answered = False
+        if not answered:
+            uid = self._uid_in_tables(table_pairs(*peer, *ours), since)
+        if uid is None and not self._unknown_logged:
+            self._unknown_logged = True
+            log.info("cannot tell which user a client belongs to; every local client is admitted without a token")
         if uid is not None and uid not in self._allowed:
             raise Refused(403, "this server belongs to another user; it needs a token (--websocket-token) to share it")
         return uid is not None
 
-    def _uid(self, pairs: list[tuple[str, bytes]], since: float) -> int | None:
-        """The user found in a table read after `since`. The lock must be held."""
-        for fresh in range(READS):
-            if fresh or self._read_at <= since:
-                self._read_at = time.monotonic()
-                self._tables = {name: self._read(name) for name in ("tcp", "tcp6")}
-            for name, pair in pairs:
-                uid = owner(self._tables[name], pair)
-                if uid is not None:
-                    return uid
+    def _uid_in_tables(self, pairs: list[tuple[str, bytes]], since: float) -> int | None:
+        """The user according to tables that were read after `since`."""
+        with self._lock:
+            for attempt in range(READS):
+                if attempt or self._read_at <= since:
+                    self._read_at = time.monotonic()
+                    self._tables = {name: self._read(name) for name in ("tcp", "tcp6")}
+                for name, pair in pairs:
+                    uid = owner(self._tables[name], pair)
+                    if uid is not None:
+                        return uid
         return None
 
     def _read(self, name: str) -> bytes:
@@ -79,12 +100,18 @@ class PeerCheck:
             return b""
 
 
+def _endpoint(address: tuple[str, int]) -> Endpoint:
+    """A socket address as the kernel's tables have it: without a scope, and as IPv4 where it is mapped into IPv6."""
+    host = str(_address(address[0]))
+    return Endpoint(host, address[1])
+
+
 def table_pairs(
     peer_host: str, peer_port: int, our_host: str, our_port: int, byteorder: str = sys.byteorder
 ) -> list[tuple[str, bytes]]:
-    """Where the peer's socket may be listed: the name of the table, and the addresses as they stand in its row.
+    """Where the peer's socket may be listed: for each candidate, the table's name and the addresses as printed in the row.
 
-    An IPv4 connection may have been made by an IPv6 socket, whose row has the mapped form (::ffff:127.0.0.1).
+    An IPv6 socket can make an IPv4 connection; its row then shows the mapped address (::ffff:127.0.0.1).
     """
     peer, ours = _address(peer_host), _address(our_host)
     hosts = [("tcp" if peer.version == 4 else "tcp6", peer, ours)]
@@ -97,9 +124,9 @@ def table_pairs(
 
 
 def owner(table: bytes, pair: bytes) -> int | None:
-    """The uid in the row with these addresses; None where there is none.
+    """The uid in the row with these addresses; None when there is no such row.
 
-    A socket that its process has closed is listed as root's, or not at all; nobody reads the answer to it.
+    A socket that its process has closed is listed as root's or not at all. That is harmless: nobody reads the answer.
     """
     start = table.find(b" " + pair + b" ")
     if start < 0:
@@ -124,7 +151,7 @@ def _mapped(address: _Address) -> _Address:
 
 
 def _hex(address: _Address, byteorder: str) -> bytes:
-    """The kernel prints each 32-bit word of an address as a number of the machine's own byte order."""
+    """The address as printed in the table: each 32-bit word as a number in the machine's byte order."""
     packed = address.packed
     words = [packed[start : start + 4] for start in range(0, len(packed), 4)]
     return b"".join(word if byteorder == "big" else word[::-1] for word in words).hex().upper().encode()

@@ -1,4 +1,4 @@
-"""What the server may ask of the session: everything it knows of it."""
+"""The session as the server sees it. The server knows nothing else of the program."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 from claude_mpm.feed import event as ev
 
-ON_DEMAND = frozenset({ev.SYSTEM_STATUS, ev.CLAUDE_SCREEN})  # made only while somebody subscribes to them
+ON_DEMAND = frozenset({ev.SYSTEM_STATUS, ev.CLAUDE_SCREEN})  # costly; made only while a client subscribes to them
 
 
 class Control(Protocol):
-    """What a client with the right to may do to Claude. Each may raise OSError or ClaudeMpmError: Claude is gone."""
+    """What a trusted client may do to Claude. Each method raises OSError or ClaudeMpmError when Claude has gone."""
 
     def send_input(self, text: str) -> None: ...
 
@@ -58,15 +58,17 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class SessionView:
-    """Called from any client's sender thread, several at a time; none may block for long.
+    """Functions that any connection's thread may call, several at a time. None may block for long.
 
-    status: the data of system.status but for `connected_clients`, which the server adds.
-    instances: instance_info of every live instance of this user.
-    screen: the data of claude.screen; None where there is no picture.
-    control: what clients with the token may do to Claude; None where they may not, or cannot.
-    answers, prompts: where they answer its questions and enter prompts; None where they may not.
-    past: the sessions that are over; None where they are not served.
-    demand: told which of ON_DEMAND somebody subscribes to, whenever that changes; never by two threads at once.
+    Attributes:
+        status: returns the data of system.status without `connected_clients`, which the server adds.
+        instances: returns the instance_info of every live instance of this user.
+        screen: returns the data of claude.screen; None when there is no picture.
+        demand: is told which types of ON_DEMAND have a subscriber, whenever that changes, by one thread at a time.
+        control: acts on Claude for clients with the token; None when it is switched off, or impossible.
+        answers: answers Claude's questions for them; None where they may not.
+        prompts: enters prompts for them; None where they may not.
+        past: the sessions that are over; None where they are not served.
     """
 
     status: Callable[[], Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""What one client is to receive: events as they happen and, once, those that were stored before it subscribed."""
+"""Decides what one client receives: new events of its types and, where it asked for them, stored ones before those."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from claude_mpm.feed.patterns import expand
 
 
 class Due(NamedTuple):
-    """What comes next for a client. Without entries and gap: nothing at the moment."""
+    """What a client receives next. Neither entries nor a gap: nothing at the moment."""
 
     entries: list[Entry]
     gap: Gap | None
@@ -18,10 +18,11 @@ class Due(NamedTuple):
 
 
 class Subscription:
-    """The channels of one client. Belongs to its sender thread, but for `cursor`; nothing here blocks.
+    """The channels of one client. Belongs to its sender thread, except for `cursor`; nothing here blocks.
 
-    For each type, remember the seq after which the client receives everything. A `since` before that seq adds only
-    the events between the two, read to the end by a second cursor before the live one goes on. Unsubscribing forgets.
+    For each type it remembers the seq after which the client receives everything. Subscribing again with an earlier
+    `since` replays only the events in between; a second cursor reads them to the end before the live one continues.
+    Unsubscribing from a type forgets what was received of it.
     """
 
     def __init__(self, log: Log) -> None:
@@ -31,25 +32,25 @@ class Subscription:
         self._stored: Cursor | None = None
         self._stored_reason: Literal["slow_client", "expired"] = "expired"
         self._live = Cursor(log, log.seq)
-        self._newest_start = 0  # from this seq on, all types are received
+        self._newest_start = 0  # after this seq, the client receives every event of all its types
 
     def add(self, patterns: Iterable[str], since: int | None = None) -> int:
         """Subscribe, and return the seq of the newest event.
 
         Args:
-            patterns: of channels, well-formed.
-            since: also replay what is stored after this seq. One greater than the newest is from another run of the
-                program, and means nothing here.
+            patterns: well-formed patterns of event types.
+            since: also replay the events stored after this seq. A seq above the newest comes from an earlier run of the
+                program, and is treated as the newest.
         """
-        assert self._stored is None, "commands wait for the end of a replay"
+        assert self._stored is None, "commands are not executed during a replay"
         now = self._log.seq
         wanted = list(patterns)
         self.patterns += [pattern for pattern in dict.fromkeys(wanted) if pattern not in self.patterns]
         if not self._covered:
-            self._live.cursor = now  # nothing before was wanted, so nothing has to be passed over
+            self._live.cursor = now  # nothing was subscribed to, so there is nothing to skip
         start = now if since is None else min(since, now)
         live = dict(self._live.low)
-        replay: dict[str, int] = {}  # per type: the last seq to be replayed
+        replay: dict[str, int] = {}  # per type, the last seq to replay
         for kind in expand(wanted):
             live.setdefault(kind, now)
             covered = self._covered.get(kind, now)
@@ -64,7 +65,7 @@ class Subscription:
         return now
 
     def remove(self, patterns: Iterable[str]) -> None:
-        """Unsubscribe from exactly these patterns. Types that another pattern covers stay."""
+        """Unsubscribe from exactly these patterns. Types that a remaining pattern covers stay subscribed."""
         gone = set(patterns)
         self.patterns = [pattern for pattern in self.patterns if pattern not in gone]
         wanted = expand(self.patterns)
@@ -78,16 +79,14 @@ class Subscription:
 
     @property
     def replaying(self) -> bool:
-        """Whether stored events are still to be sent, before anything else."""
+        """Whether stored events remain to be sent, which come before everything else."""
         return self._stored is not None
 
     def next(self, limit: int) -> Due:
-        """Return what the client is to receive next, at most `limit` events, and count it as received."""
+        """Return the next events for the client, `limit` at most, and count them as received."""
         if self._stored is not None:
             batch, reason = self._stored.next(limit), self._stored_reason
-            self._stored_reason = (
-                "slow_client"  # an event evicted from now on is lost because the client takes its time
-            )
+            self._stored_reason = "slow_client"  # what is evicted from now on is lost because the client takes its time
             if not batch.entries:
                 self._stored = None
             if batch.entries or batch.gap:
@@ -97,18 +96,18 @@ class Subscription:
 
     @property
     def cursor(self) -> int:
-        """The seq up to which the client has received all live events. Any thread may read it."""
+        """The seq up to which the client has been sent all live events. Any thread may read it."""
         return self._live.cursor
 
     @property
     def level(self) -> bool:
-        """Whether the client is to receive every event after `cursor` of all its types, and nothing else."""
+        """Whether all the client still has to receive are the events after `cursor` of its types."""
         return self._stored is None and self._live.cursor >= self._newest_start
 
     def received(self, seq: int) -> None:
-        """Somebody else has sent the client its events up to `seq`. Only when `level`."""
+        """Record that the broadcaster has sent the client its events up to `seq`. Call it only while `level`."""
         self._live.cursor = seq
 
     def behind(self, seq: int) -> bool:
-        """Whether an event up to `seq` may still have to be sent."""
+        """Whether any event up to `seq` may remain to be sent."""
         return self._stored is not None or (bool(self._covered) and self._live.cursor < seq)

@@ -1,4 +1,4 @@
-"""The most recent events of the log as ready WebSocket frames, made once for all clients that want the same types."""
+"""The most recent events as ready-made WebSocket frames, shared by all clients that subscribe to the same types."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import NamedTuple
 from claude_mpm.feed.log import Cursor, Log
 from claude_mpm.server.frames import text_frame
 
-BATCH_BYTES = 128 * 1024  # what one chunk aims at
-ADVANCE_BYTES = 256 * 1024  # read in one round: few large sends, each of which gives the interpreter away once
-TAPE_BYTES = 512 * 1024  # kept for clients that were busy for a moment; who is further behind reads the log itself
+BATCH_BYTES = 128 * 1024  # the size one chunk aims at
+ADVANCE_BYTES = 256 * 1024  # read per round; few large sends, because each hands the interpreter lock to another thread
+TAPE_BYTES = 512 * 1024  # kept for clients that were busy for a moment; one further behind reads the log itself
 
 
 class Chunk(NamedTuple):
@@ -24,14 +24,14 @@ class Chunk(NamedTuple):
 
 
 class Tape:
-    """Frames of all events of some types with start < seq <= cursor. Belongs to the broadcaster's thread; never blocks."""
+    """The frames of all events of `types` with start < seq <= cursor. Belongs to the broadcaster's thread; never blocks."""
 
     def __init__(self, log: Log, types: frozenset[str], start: int, max_events: int) -> None:
-        """`max_events`: the most that are read from the log under one lock."""
+        """`max_events`: the number of events that are read from the log at once, at most."""
         self.types = types
-        self.start = start  # greater, once the oldest frames had to go
+        self.start = start  # grows as the oldest frames are dropped
         self._max_events = max_events
-        self._batch = min(16, max_events)  # events to read at once; follows their size
+        self._batch = min(16, max_events)  # events to read at once; adapts to their size
         self._chunks: deque[Chunk] = deque()
         self._size = 0  # bytes
         self._cursor = Cursor(log, start, dict.fromkeys(types, start))
@@ -42,13 +42,13 @@ class Tape:
         return self._cursor.cursor
 
     def advance(self) -> None:
-        """Read up to ADVANCE_BYTES from the log. Where the log has lost events, the tape starts anew behind them."""
+        """Read about ADVANCE_BYTES from the log. Where the log has evicted events, the tape starts again after the gap."""
         size = 0
         while size < ADVANCE_BYTES and (chunk := self._read()):
             size += len(chunk.data)
 
     def _read(self) -> Chunk | None:
-        """Append the next chunk. None: there are no new events."""
+        """Append the next chunk and return it; None when there are no new events."""
         batch = self._cursor.next(self._batch)
         if batch.gap is not None:
             self._chunks.clear()
@@ -72,9 +72,9 @@ class Tape:
         return chunk
 
     def after(self, seq: int, max_size: int) -> tuple[list[memoryview], int] | None:
-        """What a client that has everything up to `seq` is to get next, and the seq up to which it then has everything.
+        """The frames that follow `seq`, and the seq up to which a client that has got them has everything.
 
-        The frames have `max_size` bytes, or one chunk more. None: the tape does not reach back, or not up, to `seq`.
+        They add up to `max_size` bytes, exceeded by one chunk at most. None when `seq` lies outside the tape.
         """
         if not self.start <= seq <= self.cursor:
             return None

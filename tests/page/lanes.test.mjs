@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
-  HUES, agentHue, agentLanes, boundsOf, callHint, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn,
-  rowFinder, under,
+  HUES, agentHue, agentLanes, boundsOf, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn,
+  rowFinder, rowsToScroll, under,
 } from "../../claude_mpm/page/lanes.js";
 import { START, agent, call, state } from "./session.mjs";
 
@@ -38,6 +38,17 @@ test("agents nest under the one that started them, in the order they started", (
     ["a", 1, 0], ["c", 2, 1], ["d", 3, 2], ["b", 4, 0], ["e", 5, 0]]);
   assert.equal(lanes[4].background, true);
   assert.equal(lanes[0].to, END);
+});
+
+test("lanes are scrolled to an agent of the moment, and only when none is in sight", () => {
+  const lanes = Array.from({ length: 20 }, (_, i) => ({ from: i * 10, to: i * 10 + 5 }));
+  const at = (ms) => ({ from: ms, to: ms });
+  assert.equal(rowsToScroll(lanes, at(32), 0, 5), 0);
+  assert.equal(rowsToScroll(lanes, at(82), 0, 5), 8);
+  assert.equal(rowsToScroll(lanes, at(192), 0, 5), 15);
+  assert.equal(rowsToScroll(lanes, at(9), 7, 5), 7);
+  assert.equal(rowsToScroll(lanes, { from: 0, to: 200 }, 7, 5), 7);
+  assert.equal(rowsToScroll([], at(1), 0, 5), 0);
 });
 
 test("agents that name each other as parents are drawn once each", () => {
@@ -109,10 +120,4 @@ test("prompts and neighbours are found by time", () => {
   assert.equal(neighbourTime(session, START + 100, 1), START + 250);
   assert.equal(neighbourTime(session, START + 300, -1), START + 250);
   assert.equal(neighbourTime(session, START + 400, 1), null);
-});
-
-test("a call is named by what says most", () => {
-  assert.equal(callHint({ tool: "Bash", input: { command: "npm\n  test" } }), "Bash  npm test");
-  assert.equal(callHint({ tool: "Odd", input: null }), "Odd");
-  assert.equal(callHint({ tool: "Bash", input: { command: 7 } }), "Bash");
 });

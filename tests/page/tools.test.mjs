@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { changedFiles } from "../../claude_mpm/page/changes.js";
@@ -33,7 +34,6 @@ test("an edit is a diff with the numbers that its result tells", () => {
   assert.equal(about("Write").label, "Create");
   assert.deepEqual(about("MultiEdit").facts, ["2 edits", "every occurrence"]);
   assert.deepEqual(kinds(about("NotebookEdit")), ["diff"]);
-  assert.equal(about("Edit", 1).error, "Declined by the user");
 });
 
 test("an edit whose text is at two places in the result, or not there, has no line numbers", () => {
@@ -46,6 +46,7 @@ test("reading and searching say where and how much", () => {
   assert.deepEqual(one("Read", { file_path: "a", offset: 10, limit: 5 }).facts, ["lines 10–14"]);
   assert.equal(about("Read").parts[0].text.split("\n")[2], "     3  WORD = re.compile(r\"[a-zA-Z]+\")");
   assert.deepEqual([about("Grep").subject, about("Grep").facts], ["re\\.compile", ["in tally", "2 matches"]]);
+  assert.equal(about("Grep").parts[0].text, "Found 2 files\ntally/words.py\ntally/report.py");
   assert.deepEqual(about("Glob").facts, ["nothing found"]);
 });
 
@@ -69,6 +70,12 @@ test("an answer that only the result tells is found there", () => {
   const input = { questions: [{ question: "Which?", options: [{ label: "A" }, { label: "B" }] }] };
   const { parts } = one("AskUserQuestion", input, { summary: 'User has answered your questions: "Which?"="B". You can now continue.' });
   assert.equal(parts[0].questions[0].answer, "B");
+});
+
+test("what the user declined or interrupted is no failure", () => {
+  assert.deepEqual([about("Edit", 1).state, about("Edit", 1).error], ["declined", "Declined by the user"]);
+  const { state: how, error } = one("Bash", { command: "sleep 9" }, { ok: false, summary: "[Request interrupted by user for tool use]" });
+  assert.deepEqual([how, error], ["declined", "Interrupted by the user"]);
 });
 
 test("a call without an end runs, and after the session's end it has no result", () => {
@@ -140,3 +147,37 @@ test("wrong types, huge texts and names of built-ins are data, in every field of
   foldCalls(session.rows, session);
   changedFiles(session);
 });
+
+const DATA = new URL("../data/", import.meta.url);
+
+/** The calls of a recorded session, as the events tell them: every tool_use, with the text of its tool_result. */
+function recorded(path) {
+  const calls = new Map();
+  for (const line of readFileSync(new URL(path, DATA), "utf8").split("\n").filter(Boolean)) {
+    const content = JSON.parse(line).message?.content;
+    for (const block of Array.isArray(content) ? content : []) {
+      if (block.type === "tool_use") calls.set(...call(block.id, calls.size + 1, { tool: block.name, input: block.input }));
+      const ended = block.type === "tool_result" && calls.get(block.tool_use_id);
+      if (!ended) continue;
+      const text = Array.isArray(block.content) ? block.content.map((part) => part.text ?? "").join("\n") : block.content;
+      calls.set(ended.id, { ...ended, ok: block.is_error !== true, endAt: ended.at + 1, summary: text });
+    }
+  }
+  return [...calls];
+}
+
+for (const version of ["1.0.128", "2.0.77", "2.1.330"]) {
+  test(`every call that Claude Code ${version} recorded is told in words, with its todos by name`, () => {
+    const calls = recorded(`transcripts/${version}/22222222-2222-4222-8222-222222222222.jsonl`);
+    const session = stateOf(calls);
+    const rows = foldCalls(session.rows, session);
+    const told = new Set(rows.filter((row) => row.kind === "todos").flatMap((row) => row.steps.map((step) => step.text)));
+    assert.deepEqual([...told].sort(), ["Delegate research", "Plan the work", "Summarise"]);
+    for (const row of rows.filter((one) => one.kind === "call")) {
+      const { label, subject, parts } = describe(session.calls.get(row.id));
+      assert.ok(label && subject, row.id);
+      assert.equal(parts.some((part) => part.kind === "fields"), false, label);
+      assert.doesNotMatch(JSON.stringify(parts), /hand-back|internal metadata|tools-used-before-summary/);
+    }
+  });
+}

@@ -63,7 +63,7 @@ function hostile() {
   main.replaceChildren(message(EVIL));
 }
 
-const OURS = new Set(["DIV", "P", "SPAN", "H3", "H4", "H5", "H6", "HR", "BLOCKQUOTE", "PRE", "CODE", "BUTTON", "OL", "UL", "LI", "TABLE", "THEAD", "TBODY",
+const OURS = new Set(["DIV", "P", "SPAN", "H2", "H3", "H4", "H5", "H6", "HR", "BLOCKQUOTE", "PRE", "CODE", "BUTTON", "OL", "UL", "LI", "TABLE", "THEAD", "TBODY",
   "TR", "TH", "TD", "BR", "A", "STRONG", "EM", "S", "DL", "DT", "DD", "DETAILS", "SUMMARY", "B", "MARK", "TIME"]);
 
 function inspect(result) {

@@ -17,12 +17,14 @@ from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 from claude_mpm.server.session_view import SessionView
+from claude_mpm.system.heap import tune_heap
 
 CLIENTS = 2000
 JOIN_TIME = 30.0  # seconds
 
 
 def main() -> None:
+    tune_heap()
     pad, log = "x" * int(sys.argv[1]), Log("bench")
     backend = SessionView(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
     sockets = bind(None, 0)

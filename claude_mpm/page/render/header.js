@@ -77,7 +77,7 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
-  text($("where"), session.past ? "" : ":" + session.port);
+  text($("where"), session.port && !session.past ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
     $("path"),
@@ -102,16 +102,16 @@ function statsOf(session, state, live, over) {
     known = Math.max(state.agents.size, agents);
   const end = live ? until(session) : state.at;
   return [
-    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    // the ones at the end go first where the line is short
     usage && usage.context_percent !== null && ["context", Math.round(usage.context_percent) + " %"],
     usage && usage.cost_usd !== null && ["cost", dollars(usage.cost_usd, usage.cost_is_estimate)],
     usage && ["tokens", count(tokens.input) + " in, " + count(tokens.output) + " out"],
-    known && ["agents", agents + " of " + known],
-    live &&
-      !over &&
-      state.process &&
-      num(state.process.cpu_percent) !== null && ["cpu", Math.round(state.process.cpu_percent) + " %"],
     state.startedAt && ["age", span(Math.max(1000, end - state.startedAt))],
+    usage && usage.model && ["model", usage.model.replace(/^claude-/, "").replace(/-\d{8}$/, "")],
+    known && ["agents", agents + " of " + known],
+    live && !over && state.process && num(state.process.cpu_percent) !== null
+      ? ["cpu", Math.round(state.process.cpu_percent) + " %"]
+      : null,
   ].filter(Boolean);
 }
 
@@ -129,7 +129,8 @@ function renderStats(stats) {
 function renderNotes(session, over) {
   const now = session.shown;
   $("ended").hidden = !over && session.link.state !== "lost";
-  text($("ended-text"), isRead(session) ? pastNote(session) : now.ended ? howItEnded(now.ended) : howItIsLost(session));
+  const note = now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session);
+  text($("ended-text"), isRead(session) ? pastNote(session) : note);
   const trouble =
     !over && session.link.state === "refused"
       ? session.link.why + " " + session.link.hint
@@ -149,7 +150,8 @@ let successor = "";
 function renderSuccessor(session, over) {
   const host = $("other"),
     next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
-  const idle = over && !next && session.link.home && session.link === store.home && session.link.state === "over";
+  const link = session.link,
+    idle = over && !next && !link.exported && link.home && link === store.home && link.state === "over";
   host.hidden = !next && !idle;
   const key = next ? next.id : idle ? "look" : "";
   if (successor === key) return;
@@ -170,16 +172,18 @@ function renderSuccessor(session, over) {
     );
 }
 
-const howItEnded = (ended) =>
+const howItEnded = (ended, link) =>
   endText(ended) +
   " at " +
   clock(ended.at) +
   ", " +
   ago(Date.now() - ended.at) +
-  ". What this page saw of it stays here until you close the tab.";
+  (link.exported ? "." : ". What this page saw of it stays here until you close the tab.");
 
 function howItIsLost(session) {
   const at = lastAt(session),
-    lost = "Connection lost" + (session.over ? "; the process is gone" : "");
+    lost = session.link.exported
+      ? "This file does not hold the end of the session"
+      : "Connection lost" + (session.over ? "; the process is gone" : "");
   return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
 }

@@ -39,6 +39,7 @@ function section({ title, keys }) {
 export const TIME_KEYS = {
   title: "Timeline",
   keys: [
+    { keys: ["Space"], what: "play, pause" },
     { keys: ["wheel"], what: "zoom at the pointer" },
     { keys: ["drag"], what: "pan; on the ruler or the cursor, move through time" },
     { keys: ["Shift", "drag"], what: "select a stretch of time" },

@@ -1,6 +1,6 @@
 /** The timeline's texts: names beside the lanes, the agents' tasks, the ruler's labels, the tip at the pointer. */
 
-import { callHint } from "../lanes.js";
+import { brief } from "../phrases.js";
 import { clean, clock, span } from "../plain.js";
 import { arrange, el, prop, text } from "./dom.js";
 import { topOf } from "./plot.js";
@@ -78,7 +78,7 @@ export function tipFor({ at, phase, calls, more }, lane, end) {
   for (const call of calls) {
     const took = span((call.endAt ?? end) - call.at), failed = call.ok === false;
     const state = call.endAt === null ? "running" : failed ? "failed" : "";
-    const line = [callHint(call), took, state].filter(Boolean).join(" · ");
+    const line = [`${call.tool}  ${brief(call.input)}`.trim(), took, state].filter(Boolean).join(" · ");
     lines.push(el("p", { class: failed ? "tl-tip-call failed" : "tl-tip-call" }, el("bdi", { text: line })));
   }
   if (more) lines.push(el("p", { class: "tl-tip-call", text: `and ${more} more` }));

@@ -12,6 +12,7 @@ import { el } from "./dom.js";
  */
 export function renderMarkdown(text) {
   const { blocks, omitted } = parseMarkdown(text);
+  rank(blocks);
   const fragment = document.createDocumentFragment();
   fragment.append(...blocks.map((block) => renderBlock(block)));
   if (omitted) {
@@ -22,14 +23,24 @@ export function renderMarkdown(text) {
   return fragment;
 }
 
+/**
+ * Give each heading of a message the rank it has on the page, whose title is the only h1: the first is an h2, and none
+ * skips a rank, whatever the message itself does.
+ */
+function rank(blocks, last = 1) {
+  for (const block of blocks) {
+    if (block.type === "heading") block.rank = last = Math.min(6, last + 1, block.level + 1);
+    for (const inner of block.type === "list" ? block.items : block.type === "quote" ? [block] : []) {
+      last = rank(inner.blocks, last);
+    }
+  }
+  return last;
+}
+
 const renderBlock = (block) => BLOCKS.get(block.type)(block);
 
 const BLOCKS = new Map([
-  // The page's own headings are h1 and h2, so those of a message begin below them.
-  [
-    "heading",
-    ({ level, inline }) => el("h" + Math.min(6, level + 2), { class: "md-heading md-h" + level }, inlines(inline)),
-  ],
+  ["heading", ({ level, rank, inline }) => el("h" + rank, { class: "md-heading md-h" + level }, inlines(inline))],
   ["paragraph", ({ inline }) => el("p", { class: "md-text" }, inlines(inline))],
   ["rule", () => el("hr", { class: "md-rule" })],
   ["quote", ({ blocks }) => el("blockquote", { class: "md-quote" }, blocks.map(renderBlock))],

@@ -21,7 +21,7 @@ export function renderMessage(row, names) {
     own = row.agentId ? (agent ? agent.agent : "agent " + row.agentId.slice(0, 8)) : "";
   const who = own ? (row.role === "user" ? "Task for " + own : own) : SPEAKERS.get(row.role) || row.role;
   const long = row.text.length > 2400 || row.text.split("\n").length > 30;
-  const body = el("div", { class: "text data" }, renderMarkdown(row.text));
+  const body = el("div", { class: "text markdown data" }, renderMarkdown(row.text));
   const node = el(
     "article",
     { class: "msg " + (row.role === "user" ? "user" : "other") + (long ? " long" : "") },

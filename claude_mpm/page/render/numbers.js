@@ -1,7 +1,8 @@
 /** The Numbers view: what the session has used by turn, and its tools and agents. */
 
-import { callHint, endOf } from "../lanes.js";
+import { endOf } from "../lanes.js";
 import { joined, numbersOf } from "../numbers.js";
+import { brief } from "../phrases.js";
 import { clean, count, dollars, line, plural, span } from "../plain.js";
 import { el, prop } from "./dom.js";
 
@@ -96,7 +97,7 @@ const TOOL_COLUMNS = new Map([
   ["Running", ({ running }) => (running ? String(running) : "")],
   ["Time", time],
   ["", shared],
-  ["Slowest", (group) => slowest(group, callHint(group.slowest))],
+  ["Slowest", (group) => slowest(group, brief(group.slowest.input))],
 ]);
 
 const AGENT_COLUMNS = new Map([

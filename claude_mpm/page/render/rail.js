@@ -85,7 +85,7 @@ function fill(card, session) {
   text(card.mark, mark);
   text(card.name, nameOf(session));
   text(card.branch, now.info.git_branch ? "⎇ " + str(now.info.git_branch) : str(now.info.working_dir));
-  text(card.port, ":" + session.port);
+  text(card.port, session.port ? ":" + session.port : "");
   text(
     card.why,
     waiting

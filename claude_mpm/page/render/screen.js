@@ -2,7 +2,7 @@
 
 import { el, text, prop } from "./dom.js";
 import { clock, dict, list, num, str } from "../plain.js";
-import { isLive, prefs, setPref, redraw } from "../store.js";
+import { isLive, prefs, setPref, redraw, view } from "../store.js";
 
 const ANSI = [
   "#2b2f36",
@@ -104,14 +104,15 @@ function cell(char) {
 
 /** Draw the newest picture of a terminal, or say why there is none. `past`: an earlier moment is looked at. */
 export function renderScreen(session, past) {
-  const screen = session.screen;
+  const film = session.link.film; // of an exported session: all its pictures
+  const screen = film ? film.at(past && view.at ? view.at : Infinity) : session.screen;
   term.hidden = head.hidden = !screen;
   none.hidden = Boolean(screen);
   if (!screen) return sayNone(session);
   text(title, screen.title);
   text(size, screen.cols + " × " + screen.lines.length);
   const live = isLive(session) && !past;
-  text(age, live ? "● live" : "as of " + clock(screen.at) + (past ? "; the terminal's past is not kept" : ""));
+  text(age, live ? "● live" : "as of " + clock(screen.at) + (past && !film ? "; the terminal's past is not kept" : ""));
   term.classList.toggle("past", !live);
   fit(screen);
   drawRows(screen);
@@ -150,7 +151,8 @@ const INSTALL =
   "The screen needs another package where Claude runs: pip install 'claude-mpm[screen]'. Then start a new session.";
 const ATTACHED = "The screen is seen only when Claude is started with claude-mpm --launch-method subprocess.";
 
-function whyNone({ shown, over, noScreen }) {
+function whyNone({ shown, over, noScreen, link }) {
+  if (link.exported) return noScreen;
   const able = list(shown.info.capabilities).includes("screen");
   if (able && (over || shown.ended)) return "No picture of this terminal was taken before the session ended.";
   if (!noScreen) return "Waiting for the picture…";

@@ -2,7 +2,8 @@
 
 import { inside, pan, ticks, timeAt, whole, xOf, zoom } from "../axis.js";
 import {
-  agentLanes, boundsOf, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn, rowFinder, under,
+  agentLanes, boundsOf, callMarks, endOf, hasTimeline, neighbourTime, phasesIn, promptsIn, rowFinder,
+  rowsToScroll, under,
 } from "../lanes.js";
 import { clock } from "../plain.js";
 import { attr, prop, text } from "./dom.js";
@@ -18,7 +19,8 @@ const PHONE = "(max-width: 760px)"; // as in style.css; there the timeline start
 
 /**
  * A timeline in `host`. `onSeek(ms | null)` is called when the user moves the cursor (null: live), `onRange([from, to]
- * | null)` when they select a stretch of time, and `onAgent(key)`, which is optional, when they press an agent's name.
+ * | null)` when they select a stretch of time, and `onAgent(key)`, which is optional, when they press an agent's name
+ * (not on a phone).
  *
  * `controls` is an element in its head for the caller's buttons. The timeline is hidden until it has anything to show.
  */
@@ -30,6 +32,8 @@ export class Timeline {
     this._range = null; // [from, to]
     this._input = null; // what `update` was given last
     this._drawn = ""; // what the canvas shows, as text to compare
+    this._moment = ""; // what the lanes were last scrolled for, as text to compare
+    this._scrolled = 0; // where the timeline itself last scrolled the lanes to, in px
     this._frame = 0;
     this._stop = new AbortController();
     this._build(onAgent);
@@ -75,7 +79,7 @@ export class Timeline {
   }
 
   _build(onAgent) {
-    this._names = new LaneNames(onAgent);
+    this._names = new LaneNames(matchMedia(PHONE).matches ? null : onAgent); // the rows are too low for a finger
     this._parts = timelineParts(this._names.element, {
       fold: () => this.fold(!this._parts.body.hidden), zoomOut: () => this._zoomBy(STEP),
       zoomIn: () => this._zoomBy(1 / STEP), all: () => this._look(null),
@@ -138,8 +142,26 @@ export class Timeline {
     prop(this._parts.body, "--tl-height", `${RULER + MAIN_ROW + rows * AGENT_ROW + 1}px`);
     prop(this._parts.body, "--tl-hidden", `${(lanes.length - rows) * AGENT_ROW}px`);
     if (this._width < 20) return;
+    this._follow(lanes);
     this._draw(lanes);
     this._place();
+  }
+
+  /**
+   * Scroll the lanes to agents of the moment that is shown, when that moment has changed. Live, this happens only for a
+   * new agent, and not to a reader who has scrolled.
+   */
+  _follow(lanes) {
+    const { cursorAt, end } = this._input, { scroller } = this._parts, view = this._view;
+    const moment = [cursorAt, view?.from, view?.to, cursorAt === null && lanes.length].join();
+    if (moment === this._moment) return;
+    this._moment = moment;
+    const live = cursorAt === null && !view;
+    if (live && Math.abs(scroller.scrollTop - this._scrolled) > 1) return;
+    const at = cursorAt ?? end, span = view && !(at >= view.from && at <= view.to) ? view : { from: at, to: at };
+    const first = Math.ceil(scroller.scrollTop / AGENT_ROW), row = rowsToScroll(lanes, span, first, ROWS_IN_SIGHT);
+    if (row !== first) scroller.scrollTop = row * AGENT_ROW;
+    this._scrolled = scroller.scrollTop;
   }
 
   /** Draw the canvas and the labels if anything about them has changed. */
@@ -267,8 +289,8 @@ export class Timeline {
   _stepBy(direction, selects) {
     const { state, cursorAt, end } = this._input, from = cursorAt ?? end;
     if (!selects) return this._tell.onSeek(neighbourTime(state, from, direction));
-    const [low, high] = this._range ?? [from, from], edge = direction < 0 && !this._range ? low : high;
-    const at = neighbourTime(state, edge, direction) ?? (direction > 0 ? end : low);
+    const [low, high] = this._range ?? [from, from];
+    const at = neighbourTime(state, high, direction) ?? (direction > 0 ? end : low);
     this._choose(this._range ? [low, Math.max(low, at)] : [Math.min(from, at), Math.max(from, at)]);
   }
 }

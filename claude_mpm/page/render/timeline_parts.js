@@ -20,7 +20,7 @@ export function timelineParts(names, actions) {
     button("Zoom", "Zoom to the selected time", actions.zoomToRange),
     button("×", "Clear the selected time", actions.clear));
   const zooms = el("span", { class: "tl-zoom" }, button("−", "Zoom out", actions.zoomOut),
-    button("+", "Zoom in", actions.zoomIn), button("All", "All: show the whole session", actions.all));
+    button("+", "Zoom in", actions.zoomIn), button("All", "Show the whole session", actions.all));
   const head = el("div", { class: "tl-head" }, foldButton, summary, chip, controls, zooms);
 
   const canvas = el("canvas", { "aria-hidden": "true" });

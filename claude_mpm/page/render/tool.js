@@ -87,7 +87,7 @@ function callSummary(about, call, ctx) {
     about.subject
       ? el(about.code ? "code" : "span", { class: "call-subject data", title: about.subject, text: about.subject })
       : null,
-    about.state === "failed" ? null : renderCounts(about.counts),
+    about.error || about.state === "failed" ? null : renderCounts(about.counts),
     facts ? el("span", { class: "call-facts data", text: facts }) : null,
     stateText(about, call, ctx),
   );
@@ -121,7 +121,7 @@ export function tickRunning(root, now) {
 
 /** A short diff, a plan, and a question that waits for its answer are read by everybody. */
 function opensAtOnce({ label, state, parts }) {
-  if (state === "failed") return false;
+  if (state === "failed" || state === "declined") return false;
   if (parts.some((part) => part.kind === "questions")) return state === "running";
   if (label === "Plan") return true;
   const rows = parts.reduce((sum, part) => sum + (part.kind === "diff" ? part.edit.diff.rows.length : 0), 0);
@@ -188,7 +188,7 @@ const renderStep = ({ mark, text }) =>
     el("span", { class: "data", text }),
   );
 
-/** What was finished and begun by name, what was added as a number: "✔ Reproduce the bug ▸ Fix it ○ 6 new todos" */
+/** What was finished and begun by name, what was added as a number: "✔ Reproduce it ▸ Fix it ○ 6 new todos". */
 function digest(steps) {
   const last = new Map();
   for (const step of steps) last.set(step.text, step); // started and completed in one run: completed is what counts
