@@ -19,11 +19,16 @@ from claude_mpm.cli import answer as answer_command
 from claude_mpm.client import Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ProtocolError, UsageError
+from claude_mpm.feed.log import Log
 from claude_mpm.launch.hook_settings import hook_settings
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import Ending, RunInfo
 from claude_mpm.monitor.session import Session
 from claude_mpm.server.bind import bind
+from claude_mpm.server.commands import answer as server_answer
+from claude_mpm.server.replies import Client as CommandClient
+from claude_mpm.server.session_view import SessionView
+from claude_mpm.server.subscription import Subscription
 from claude_mpm.system.state_dir import make_spool
 
 SESSION = "11111111-1111-4111-8111-111111111111"
@@ -160,6 +165,27 @@ def test_bad_parameters_are_told(monitored: Monitored, params: dict[str, Any]) -
     with monitored.client() as client, pytest.raises(ProtocolError) as refused:
         client.request("answer", **params)
     assert refused.value.code == "invalid_params"
+
+
+@pytest.mark.parametrize(
+    "text", [b'{"command":"answer","request":"q","decision":"allow"}', b'{"command":"send_prompt","text":"x"}']
+)
+def test_a_client_without_the_token_may_not_answer(text: bytes) -> None:
+    """As one that only may look has none."""
+
+    class Nobody:
+        def answer(self, *given: object) -> None:
+            raise AssertionError(given)
+
+        def send_prompt(self, *given: object) -> None:
+            raise AssertionError(given)
+
+    log = Log("run-1")
+    view = SessionView(dict, list, lambda: None, lambda types: None, answers=Nobody(), prompts=Nobody())
+    subscription = Subscription(log)
+    client = CommandClient("client-1", log, view, dict, False, subscription)
+    assert json.loads(server_answer(client, text))["data"]["code"] == "forbidden"
+    assert log.seq == 0
 
 
 # --- claude-mpm answer ---

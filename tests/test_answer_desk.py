@@ -17,7 +17,7 @@ from support import DATA, ROOT, TIMEOUT, wait_until
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed.event import Event
 from claude_mpm.launch import answer_hook
-from claude_mpm.launch.hook_settings import ANSWER_TIME, hook_settings
+from claude_mpm.launch.hook_settings import ANSWER_TIME, hook_settings, unanswerable
 from claude_mpm.monitor import answer_desk, question
 from claude_mpm.monitor.answer_desk import HOOK_ENDED, NOBODY_THERE, OUT_OF_TIME, AnswerDesk
 from claude_mpm.monitor.waiting_hook import listen
@@ -431,3 +431,20 @@ def test_recorded_payloads_are_understood(path: Path) -> None:
     assert data["kind"] == ("question" if entry["tool_name"] == "AskUserQuestion" else "permission")
     assert ("allow_session" in data["decisions"]) == ("permission_suggestions" in entry)
     assert found.wait == (20.0 if "agent_id" in entry else 24 * 3600.0)
+
+
+@pytest.mark.parametrize(
+    ("version", "print_mode", "word"),
+    [
+        ((1, 0, 128), False, "1.0.128"),
+        ((2, 0, 76), False, "2.0.77"),
+        (None, False, "not known"),
+        ((2, 1, 330), True, "-p"),
+    ],
+)
+def test_a_claude_that_cannot_be_answered_is_known_beforehand(
+    version: tuple[int, int, int] | None, print_mode: bool, word: str
+) -> None:
+    reason = unanswerable(version, print_mode)
+    assert reason is not None and word in reason
+    assert unanswerable((2, 0, 77), False) is None

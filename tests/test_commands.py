@@ -15,7 +15,9 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands import COMMANDS, CONTROL, HISTORY_BYTES, HISTORY_DEFAULT, Client, answer
+from claude_mpm.server.commands import COMMANDS, answer
+from claude_mpm.server.control_commands import CONTROL
+from claude_mpm.server.replies import HISTORY_BYTES, HISTORY_DEFAULT, Client
 from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.subscription import Subscription
 

@@ -9,8 +9,8 @@ from test_accept_pace import FakeClock
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands import Asker
 from claude_mpm.server.greeting import FRESH, Greeting
+from claude_mpm.server.replies import Asker
 from claude_mpm.server.session_view import SessionView
 
 

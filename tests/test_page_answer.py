@@ -15,7 +15,6 @@ from support import wait_until
 from test_answer import SESSION, Monitored
 from test_answer_desk import ALLOWED, BASH, IN_AGENT, Hook
 
-from claude_mpm.client import Client
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
@@ -99,7 +98,9 @@ def card(page: Page) -> None:
 
 
 def armed(page: Page) -> None:
-    script = "const b = [...document.querySelectorAll('#needs-answer button')]; return b.length && b.every(e => !e.disabled)"
+    script = (
+        "const b = [...document.querySelectorAll('#needs-answer button')]; return b.length && b.every(e => !e.disabled)"
+    )
     page.until(lambda: page.js(f"return Boolean((() => {{ {script} }})())"), "armed buttons")
 
 
@@ -173,7 +174,9 @@ def test_questions_are_answered_in_a_form(monitored: Monitored, page: Page) -> N
     armed(page)
     page.click("[data-decision=allow]")
     page.until(lambda: "every question" in status(page), "what is missing")
-    page.js("const i = document.querySelectorAll('#needs-answer input'); for (const n of [1, 3, 4]) i[n].checked = true")
+    page.js(
+        "const i = document.querySelectorAll('#needs-answer input'); for (const n of [1, 3, 4]) i[n].checked = true"
+    )
     page.click("[data-decision=allow]")
     decision = json.loads(hook.end())["hookSpecificOutput"]["decision"]
     assert decision["updatedInput"]["answers"] == {"Which color?": "Blue", "Which sizes?": "S, M"}
@@ -266,10 +269,15 @@ def test_on_the_phone_the_card_is_first_and_large_enough(monitored: Monitored, p
     look(page, monitored)
     ask(monitored)
     armed(page)
-    sizes = page.js("return [...document.querySelectorAll('#needs-answer button')].map(e => e.getBoundingClientRect().height)")
+    sizes = page.js(
+        "return [...document.querySelectorAll('#needs-answer button')].map(e => e.getBoundingClientRect().height)"
+    )
     assert min(sizes) >= 40
-    tops = page.js("return ['#needs', '#head', '#views'].map(s => document.querySelector(s).getBoundingClientRect().top)")
-    assert not page.shows("#rail") and tops == sorted(tops) and page.js("return document.documentElement.scrollWidth <= 390")
+    tops = page.js(
+        "return ['#needs', '#head', '#views'].map(s => document.querySelector(s).getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops) and page.js("return document.documentElement.scrollWidth <= 390")
+    assert not page.shows("#rail"), "the card is the first thing on the screen"
 
 
 # --- prompts -----------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_a_session_is_found_by_its_text_opened_and_scrubbed_to_three_moments(pag
             (42, "And then 2", "Done with 2"),
         ):
             page.module("actions.js", "m.move((cursor) => cursor.seek(a[0]))", start + seconds * 1000)
-            page.until(lambda there=there: there in page.text("#talk"), f"{there} at {seconds} s")
+            page.until(lambda there=there: there in page.text("#talk"), f"{there} at {seconds} s")  # type: ignore[misc]
             assert missing not in page.text("#talk")
             assert f"at={start + seconds * 1000}" in address(page)
         page.driver.refresh()  # the address holds the session and the moment
@@ -278,7 +278,7 @@ def program(home: Path, *args: str) -> Iterator[int]:
             [*PROGRAM, *args], env=environment(home, BROWSER="/bin/true"), cwd=home, stdout=output, stderr=output
         )
     try:
-        yield wait_until(lambda: port_in(said.read_bytes()), f"the address of {args}")
+        yield wait_until(lambda: port_in(said.read_bytes()), f"the address of {args}") or 0
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT) is not None

@@ -11,10 +11,10 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.server import event_lines, proof
 from claude_mpm.server import http as pages
-from claude_mpm.server import proof
-from claude_mpm.server.commands import Asker
 from claude_mpm.server.handshake import Request
+from claude_mpm.server.replies import Asker
 from claude_mpm.server.session_view import SessionView
 
 HTML = "<!doctype html><p>hé</p><script type=module src=page/main.js></script>\n"
@@ -242,8 +242,8 @@ def test_events_are_read_from_the_log_while_they_are_sent_and_a_slow_reader_is_t
     for number in range(300):
         log.append(ev.system_error(str(number), "test"))
     reader = events_of(log)
-    taken = [next(reader)["seq"] for _ in range(pages.PIECE_EVENTS)]
-    assert taken == list(range(1, pages.PIECE_EVENTS + 1))
+    taken = [next(reader)["seq"] for _ in range(event_lines.PIECE_EVENTS)]
+    assert taken == list(range(1, event_lines.PIECE_EVENTS + 1))
     for number in range(280):
         log.append(ev.system_error(str(number), "test"))
     gap, *rest = reader
@@ -271,4 +271,4 @@ def test_pieces_of_events_are_small() -> None:
     asker = Asker("test", log, SessionView(dict, list, lambda: None, lambda types: None), dict, trusted=False)
     sizes = [len(piece) for piece in pages.page(Request("GET", "/events", {}, {}), asker).body]
     assert len(sizes) > 10
-    assert max(sizes) < pages.PIECE_BYTES + 11_000
+    assert max(sizes) < event_lines.PIECE_BYTES + 11_000

@@ -12,6 +12,7 @@ import pytest
 from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed.event import Event
 from claude_mpm.launch.typed_keys import has_keys
+from claude_mpm.monitor import prompts
 from claude_mpm.monitor.channel import FrontChannel
 from claude_mpm.monitor.prompts import MAX_PROMPT, Prompts
 from claude_mpm.system.channel_format import line
@@ -26,8 +27,9 @@ class Box:
         self.error: Exception | None = None
         self.now: dict[str, Any] = {"activity": "idle", "questions": []}
         self.events: list[Event] = []
+        self.output = 7  # seq of what Claude has shown
         self.work: list[Callable[[], None]] = []
-        self.prompts = Prompts(self, lambda: self.now, self.events.append, self.later)
+        self.prompts = Prompts(self, lambda: self.now, self.events.append, lambda: self.output, self.later)
 
     def later(self, seconds: float, work: Callable[[], None]) -> bool:
         self.work.append(work)
@@ -41,6 +43,9 @@ class Box:
     def press_enter(self) -> None:
         self.typed.append("ENTER")
 
+    def report_keys(self) -> None:
+        self.is_reporting = True
+
     def send(self, text: str = "hello") -> None:
         self.prompts.send_prompt(text, "client-1")
 
@@ -50,7 +55,10 @@ class Box:
         return error.value.code, str(error.value)
 
     def enter(self) -> None:
-        self.work.pop(0)()
+        """Claude shows the paste, and time passes."""
+        self.output += 1
+        self.work.pop()()
+        self.work.pop()()
 
 
 @pytest.fixture
@@ -108,6 +116,39 @@ def test_enter_is_not_pressed_when_a_dialog_has_opened_meanwhile(box: Box) -> No
     assert box.events[-1].type == "system.error" and "not entered" in box.events[-1].data["error"]
     box.now = {"activity": "idle"}
     assert box.refused()[0] == "busy", "it is a draft now"
+
+
+def test_enter_waits_until_claude_has_shown_the_paste(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read together with the paste, 1.x and 2.0 take it for a part of the text."""
+    box.send()
+    for _ in range(3):
+        box.work.pop()()
+    assert box.typed == ["hello"]
+    box.enter()
+    assert box.typed == ["hello", "ENTER"]
+
+
+def test_a_claude_that_shows_nothing_gets_no_enter(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "ECHO_TIME", 0.0)
+    box.send()
+    box.work.pop()()
+    assert box.typed == ["hello"] and box.work == []
+    assert "does not react" in box.events[-1].data["error"]
+
+
+def test_a_prompt_that_claude_does_not_take_is_told(box: Box) -> None:
+    box.send()
+    box.enter()
+    box.work.pop()()
+    assert "has not taken it" in box.events[-1].data["error"] and box.typed == ["hello", "ENTER"]
+
+
+def test_a_prompt_that_was_recorded_needs_no_word(box: Box) -> None:
+    box.send()
+    box.enter()
+    box.prompts.recorded(None)
+    box.work.pop()()
+    assert [event.type for event in box.events] == ["system.control"]
 
 
 def test_prompts_come_one_at_a_time(box: Box) -> None:

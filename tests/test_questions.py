@@ -201,6 +201,13 @@ def test_a_hook_that_never_opened_a_question_says_why(told: Told) -> None:
     assert (told.waiting_for["answerable"], told.waiting_for["reason"]) == (False, "too large")
 
 
+def test_the_reason_is_told_also_when_it_is_known_before_the_dialog(told: Told) -> None:
+    told.starts()
+    told.see(obs.HookEnded(Who(), told.now, None, "no client was connected"))
+    told.dialog()
+    assert (told.waiting_for["answerable"], told.waiting_for["reason"]) == (False, "no client was connected")
+
+
 def test_a_dialog_no_hook_was_asked_about_is_told_as_such(told: Told) -> None:
     """As with 2.1's auto mode, when it cannot check a command."""
     told.starts()

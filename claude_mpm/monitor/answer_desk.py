@@ -18,12 +18,14 @@ from claude_mpm.feed.event import Decision, Event
 from claude_mpm.launch.answer_hook import GREETING_TIME
 from claude_mpm.monitor.question import TOO_LARGE, answer_line, parse
 from claude_mpm.monitor.waiting_hook import MAX_HOOKS, PayloadTooLarge, WaitingHook, listen
+from claude_mpm.system.poll import wait_ready
 
 log = logging.getLogger(__name__)
 
 MAX_HELD = 1024 * 1024  # bytes of the payloads of all open questions; each greeting of a client repeats their inputs
 MARGIN = 0.5  # seconds before the hook would give up by itself, so that we know why it ended
 LOOK = 1.0  # seconds between two looks whether anybody is still there to answer an agent's question
+ACCEPT_PAUSE = 0.2  # seconds; after accept() failed for want of descriptors or memory
 MAX_SETTLED = 200  # request ids remembered, to say what became of them
 
 OUT_OF_TIME = "nobody answered in time, so Claude asks in the terminal"
@@ -89,11 +91,12 @@ class AnswerDesk:
         """Wait for the thread to end."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
-            if not self._thread.is_alive():
-                os.close(self._woken)
-                with self._lock:
-                    os.close(self._wake)
-                    self._wake = -1
+            with self._lock:
+                ends = () if self._thread.is_alive() or self._wake < 0 else (self._woken, self._wake)
+                if ends:
+                    self._woken = self._wake = -1
+            for end in ends:
+                os.close(end)
 
     # --- any thread ---
 
@@ -181,7 +184,11 @@ class AnswerDesk:
     def _accept(self, listening: socket.socket) -> None:
         try:
             sock = listening.accept()[0]
-        except OSError:
+        except BlockingIOError:
+            return
+        except OSError as error:  # no descriptors or memory left; the hook goes on waiting, or gives up by itself
+            log.warning("a hook was not accepted: %s", error)
+            wait_ready([self._woken], timeout=ACCEPT_PAUSE)
             return
         if len(self._hooks) >= MAX_HOOKS:
             sock.close()
@@ -226,7 +233,7 @@ class AnswerDesk:
             with self._lock:
                 hook.question, hook.request_id = question, request_id
                 hook.deadline = time.monotonic() + question.wait - MARGIN
-                hook.outgoing = b"%d\n" % question.wait
+                hook.outgoing = b"%.2f\n" % (question.wait - MARGIN / 2)
                 self._open[request_id] = hook
             self._reports.asked(request_id, data, now)
 

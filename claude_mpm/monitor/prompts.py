@@ -16,7 +16,13 @@ from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 
-ENTER_PAUSE = 0.3  # seconds between the paste and Enter; 1.x and 2.0 take an earlier Enter for a part of the paste
+# 1.x and 2.0 take an Enter that they read together with the paste for a part of it. So Enter waits until Claude has
+# shown the paste, and so long after that (seconds).
+ENTER_PAUSE = 0.3
+ECHO_PAUSE, ECHO_TIME = 0.1, 5.0  # seconds between two looks whether it has, and until it must have
+NO_ECHO = "Claude does not react"
+RECORD_TIME = 5.0  # seconds until a prompt is recorded; Claude takes a tenth of a second
+NOT_TAKEN = "Claude has not taken it; press Enter in the terminal"
 MAX_PROMPT = 32 * 1024  # characters
 COMMANDS = ("!", "/")  # how a text begins that Claude would run as a command
 NOT_ENTERED = "a client's prompt was typed into Claude's box but not entered, because {reason}"
@@ -29,6 +35,8 @@ class Keyboard(Protocol):
 
     def press_enter(self) -> None: ...
 
+    def report_keys(self) -> None: ...
+
     @property
     def last_key(self) -> float: ...
 
@@ -40,6 +48,7 @@ class Prompts:
         keyboard: Claude's.
         snapshot: the data of `system.status`.
         emit: appends an event to the log.
+        output: the seq of the newest `claude.output`.
         later: runs a call in some thread after so many seconds; False if it will not.
     """
 
@@ -48,19 +57,25 @@ class Prompts:
         keyboard: Keyboard,
         snapshot: Callable[[], Mapping[str, Any]],
         emit: Callable[[Event], object],
+        output: Callable[[], int],
         later: Callable[[float, Callable[[], None]], bool],
     ) -> None:
         self._keyboard = keyboard
         self._snapshot = snapshot
         self._emit = emit
+        self._output = output
         self._later = later
         self._lock = threading.Lock()  # guards all below; times are seconds since the epoch
         self._is_entering = False
         self._pasted = 0.0  # when we last typed a prompt
         self._recorded = 0.0  # when the last prompt, whoever entered it, was recorded
 
+    def start(self) -> None:
+        """Be told when the user types. To be called once Claude runs: the front takes no requests before that."""
+        self._keyboard.report_keys()
+
     def send_prompt(self, text: str, client: str) -> None:
-        """Type `text` and, after ENTER_PAUSE, press Enter.
+        """Type `text`; Enter is pressed once Claude shows it.
 
         Raises:
             ProtocolError: `invalid_params` for a text that Claude would not take as a prompt, else `busy`.
@@ -74,8 +89,9 @@ class Prompts:
             self._is_entering, self._pasted = True, time.time()
         try:
             self._emit(ev.system_control("send_prompt", client, {"characters": len(text)}))
+            seen, deadline = self._output(), time.monotonic() + ECHO_TIME
             self._keyboard.paste(clean)
-            if not self._later(ENTER_PAUSE, self._enter):
+            if not self._later(ECHO_PAUSE, lambda: self._wait_for_echo(seen, deadline)):
                 raise ClaudeMpmError("claude-mpm cannot press Enter at the moment")
         except ClaudeMpmError:
             with self._lock:
@@ -86,6 +102,17 @@ class Prompts:
         """A prompt was recorded: what was typed before it is no draft any more. `at`: seconds since the epoch."""
         with self._lock:
             self._recorded = max(self._recorded, time.time() if at is None else at)
+
+    def _wait_for_echo(self, seen: int, deadline: float) -> None:
+        """An idle Claude writes nothing, so what it writes after the paste is the paste. `seen`: its output before."""
+        if self._output() > seen:
+            self._later(ENTER_PAUSE, self._enter)
+        elif time.monotonic() < deadline:
+            self._later(ECHO_PAUSE, lambda: self._wait_for_echo(seen, deadline))
+        else:
+            with self._lock:
+                self._is_entering = False
+            self._say_not_entered(NO_ECHO)
 
     def _enter(self) -> None:
         """Press Enter, unless something has happened since that gives the key another meaning."""
@@ -98,7 +125,19 @@ class Prompts:
         except ClaudeMpmError as error:
             reason = str(error)
         if reason is not None:
-            self._emit(ev.system_error(NOT_ENTERED.format(reason=reason), "prompts", severity="warning"))
+            self._say_not_entered(reason)
+        else:
+            self._later(RECORD_TIME, self._look)
+
+    def _look(self) -> None:
+        """Whether the prompt was recorded. Enter is not pressed again: by now it could answer a dialog."""
+        with self._lock:
+            was_taken = self._recorded >= self._pasted
+        if not was_taken:
+            self._say_not_entered(NOT_TAKEN)
+
+    def _say_not_entered(self, reason: str) -> None:
+        self._emit(ev.system_error(NOT_ENTERED.format(reason=reason), "prompts", severity="warning"))
 
     def _why_not(self, pasted: float) -> str | None:
         """Why Enter would not submit exactly this prompt; None: it would. Needs the lock.

@@ -82,7 +82,7 @@ class Session:
         self._screen: Screen | None = None
         self._watcher: Watcher | None = None
         self._answers = self._make_answers()
-        self._prompts = Prompts(keyboard, self.log.snapshot, self.log.append, self._later) if keyboard else None
+        self._prompts = self._make_prompts(keyboard) if keyboard else None
         self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
@@ -115,6 +115,8 @@ class Session:
         self._start_part("sampler", self._start_sampler)
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
+        if self._prompts is not None:
+            self._prompts.start()
         if self._run.unanswerable is None:
             self._start_part("answers", self._start_answers)
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
@@ -191,6 +193,13 @@ class Session:
         if not self._config.control or self._run.spool is None:
             return None
         return AnswerDesk(self._run.spool, self.log.append, self._may_be_answered)
+
+    def _make_prompts(self, keyboard: Keyboard) -> Prompts:
+        def newest_output() -> int:
+            entries, _ = self.log.history([ev.CLAUDE_OUTPUT], 1)
+            return entries[0].seq if entries else 0
+
+        return Prompts(keyboard, self.log.snapshot, self.log.append, newest_output, self._later)
 
     def _start_answers(self) -> None:
         if self._answers is not None and self._sources is not None:

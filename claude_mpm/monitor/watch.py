@@ -45,8 +45,6 @@ def beside_child(
         front = FrontChannel(control_fd, has_terminal=run.terminal_size is not None)
         front.ready()
         undo.callback(front.close)
-        if config.control:
-            front.report_keys()
         session = Session(
             config,
             run,

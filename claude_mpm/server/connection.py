@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from claude_mpm.config import Limits
 from claude_mpm.server.broadcaster import Broadcaster
-from claude_mpm.server.commands import Client
 from claude_mpm.server.connection_state import ConnectionState
 from claude_mpm.server.greeting import Greeting
 from claude_mpm.server.receiver import Receiver
+from claude_mpm.server.replies import Client
 from claude_mpm.server.sender import Sender, send_slice
 from claude_mpm.server.sockets import reset_on_close, set_send_time, shut_down
 

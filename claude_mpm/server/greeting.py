@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from claude_mpm.server.commands import Asker, status_reply
 from claude_mpm.server.frames import text_frame
+from claude_mpm.server.replies import Asker, status_reply
 
 FRESH = 0.05  # seconds; an older greeting is made anew, for what changes without an event: uptime, CPU, memory
 

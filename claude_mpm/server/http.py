@@ -8,31 +8,18 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
 
 from claude_mpm.errors import ProtocolError, Refused
-from claude_mpm.feed.log import Cursor, Entry, Log
-from claude_mpm.feed.patterns import expand, is_pattern
+from claude_mpm.feed.patterns import is_pattern
 from claude_mpm.server import proof
-from claude_mpm.server.commands import (
-    HISTORY_BYTES,
-    HISTORY_MAX,
-    MAX_SEARCH,
-    SESSIONS_DEFAULT,
-    SESSIONS_MAX,
-    Asker,
-    gap_message,
-    moment,
-    past_of,
-    reply,
-    status_reply,
-)
+from claude_mpm.server.event_lines import PIECE_BYTES, event_lines
 from claude_mpm.server.handshake import Request
+from claude_mpm.server.params import MAX_SEARCH, moment
+from claude_mpm.server.past_commands import SESSIONS_DEFAULT, SESSIONS_MAX, past_of
+from claude_mpm.server.replies import HISTORY_BYTES, HISTORY_MAX, Asker, reply, status_reply
 from claude_mpm.system import json_text
 
 PAGE_FILES = "/page/"  # the path under which the files of claude_mpm/page/ are served, by their names in that folder
-PIECE_EVENTS = 256  # events taken from the log at a time
-PIECE_BYTES = 64 * 1024  # of history sent at a time, unless one event is larger
 _PACKAGE = Path(__file__).parent.parent
 _PUBLIC = frozenset({"/", "/healthz", proof.PATH})  # need no token: they hold nothing secret
 _LOOPBACK = "ws://localhost:* ws://127.0.0.1:* http://localhost:* http://127.0.0.1:*"  # a CSP source cannot name [::1]
@@ -188,7 +175,7 @@ def _events(request: Request, asker: Asker) -> Page:
     if not all(map(is_pattern, types)):
         raise Refused(400, "types is a comma-separated list of patterns: agent.*,todo.update")
     since, limit = _number(request, "since"), _number(request, "limit")
-    return Page(200, "application/x-ndjson", _lines(asker.log, types, since, limit))
+    return Page(200, "application/x-ndjson", event_lines(asker.log, types, since, limit))
 
 
 def _sessions(request: Request, asker: Asker) -> Page:
@@ -247,52 +234,6 @@ def _session_lines(
         except ProtocolError as error:
             yield reply("error", {"code": error.code, "message": str(error), "command": None}) + b"\n"
             return
-
-
-def _lines(log: Log, types: list[str], since: int | None, limit: int | None) -> Iterator[bytes]:
-    """The kept events after `since`, or the newest `limit` of them, as lines, and the gaps before and between them.
-
-    Reads the log piece by piece while the client takes them, so a slow client holds a piece in memory and not the log.
-    What it loses meanwhile is told as `slow_client`; what was lost before, only when it named a `since`.
-    """
-    kinds = expand(types)
-    low, end = since or 0, log.seq
-    start = low if limit is None else _before_newest(log, types, limit, low)
-    gap = log.gap(low, types, start) if since is not None else None
-    cursor = Cursor(log, start, dict.fromkeys(kinds, start), dict.fromkeys(kinds, end))
-    reason: Literal["slow_client", "expired"] = "expired"
-    while True:
-        batch = cursor.next(PIECE_EVENTS)
-        if batch.gap is not None and (since is not None or reason == "slow_client"):
-            gap = batch.gap if gap is None else gap | batch.gap
-        if gap is not None:
-            yield gap_message(log.instance_id, gap, reason) + b"\n"
-        if not batch.entries:
-            return
-        yield from _pieces(batch.entries)
-        gap, reason = None, "slow_client"
-
-
-def _before_newest(log: Log, types: list[str], limit: int, since: int) -> int:
-    """The number after which the newest `limit` events begin."""
-    entries, more = log.history(types, limit, since)
-    if not more:
-        return since
-    return entries[0].seq - 1 if entries else log.seq
-
-
-def _pieces(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """The entries as lines, joined to pieces that are worth a system call."""
-    lines: list[bytes] = []
-    size = 0
-    for entry in entries:
-        lines += (entry.json, b"\n")
-        size += len(entry.json) + 1
-        if size >= PIECE_BYTES:
-            yield b"".join(lines)
-            lines, size = [], 0
-    if lines:
-        yield b"".join(lines)
 
 
 def _number(request: Request, name: str) -> int | None:

@@ -22,7 +22,6 @@ from claude_mpm.server.accept_pace import AcceptPace
 from claude_mpm.server.admission import Admission
 from claude_mpm.server.bind import require_token
 from claude_mpm.server.broadcaster import Broadcaster
-from claude_mpm.server.commands import Asker, Client
 from claude_mpm.server.connection import Connection
 from claude_mpm.server.demand import Demand
 from claude_mpm.server.greeting import Greeting
@@ -30,6 +29,7 @@ from claude_mpm.server.handshake import Request
 from claude_mpm.server.http_request import HttpRequest, Rights
 from claude_mpm.server.peer_user import PeerCheck
 from claude_mpm.server.process_limits import capacity, raise_descriptor_limit
+from claude_mpm.server.replies import Asker, Client
 from claude_mpm.server.session_view import SessionView
 from claude_mpm.server.sockets import shut_down
 from claude_mpm.server.subscription import Subscription

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from claude_mpm.server import frames
 from claude_mpm.server.broadcaster import Broadcaster
-from claude_mpm.server.commands import Client, answer, gap_message
+from claude_mpm.server.commands import answer
 from claude_mpm.server.connection_state import ConnectionState
 from claude_mpm.server.fair_share import FairShare
 from claude_mpm.server.frames import Closing, text_frame, text_frames
 from claude_mpm.server.greeting import Greeting
+from claude_mpm.server.replies import Client, gap_message
 from claude_mpm.server.sockets import shut_down
 from claude_mpm.server.subscription import Due
 from claude_mpm.server.tape import BATCH_BYTES, Tape

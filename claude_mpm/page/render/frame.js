@@ -225,7 +225,8 @@ function renderStart(session, unread) {
   $("start").hidden = !show;
   if (!show) return;
   $("start-form").hidden = !refused || Boolean(unread);
-  (unread || startWords(link, refused)).forEach((words, i) => text($(["start-title", "start-text", "start-state"][i]), words));
+  const words = unread || startWords(link, refused);
+  ["start-title", "start-text", "start-state"].forEach((id, i) => text($(id), words[i]));
 }
 
 function startWords(link, refused) {

@@ -47,6 +47,7 @@ class Activity:
         self._waiting_call: str | None = None  # the name of the call that waits for the user
         self._waiting_for: dict[str, Any] | None = None
         self._changed = 0.0  # seconds since the epoch
+        self._early_reason: str | None = None  # why a dialog cannot be answered that has not been reported yet
 
     def working(self, origin: Origin) -> list[Event]:
         """Claude works."""
@@ -93,6 +94,7 @@ class Activity:
 
     def asked(self, observed: Asked, origin: Origin) -> list[Event]:
         """A hook waits for a client's answer."""
+        self._early_reason = None
         events = self._questions.asked(observed, self._calls.open(), origin)
         question = self._questions.newest()
         assert question is not None
@@ -109,6 +111,7 @@ class Activity:
         if self._questions.newest() is not None:
             return events + (self._next_question(origin) if events else [])
         if self.state != "waiting" or (observed.request_id is not None and was_shown is None):
+            self._early_reason = observed.reason if observed.request_id is None else None
             return events
         return events + self._say_unanswerable(observed.reason, origin)
 
@@ -172,9 +175,11 @@ class Activity:
         call = self._asked_about(message)
         is_told = self.state == "waiting" and (call is None or call.name == self._waiting_call)
         events = [] if is_told else self._wait(observed.kind, call, message, origin.moment, origin)
-        no_hook_waits = self._has_answer_hook and not observed.asks_hooks and self.state == "waiting"
-        if no_hook_waits and "answerable" not in (self._waiting_for or {}):
-            events += self._say_unanswerable(NO_HOOK_ASKED, origin)
+        reason = self._early_reason or (None if observed.asks_hooks else NO_HOOK_ASKED)
+        is_open = self._has_answer_hook and self.state == "waiting" and "answerable" not in (self._waiting_for or {})
+        if is_open and reason is not None:
+            self._early_reason = None
+            events += self._say_unanswerable(reason, origin)
         return events
 
     def _asked_about(self, message: str) -> ToolCall | None:
