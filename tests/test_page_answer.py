@@ -199,6 +199,20 @@ def test_a_subagents_question_has_a_countdown(monitored: Monitored, page: Page) 
     assert page.text(".answer-countdown").startswith("Claude asks in the terminal in ")
 
 
+def test_two_questions_at_once_have_a_card_each(monitored: Monitored, page: Page) -> None:
+    look(page, monitored)
+    first = ask(monitored)
+    page.until(lambda: page.count("#needs-answer .question-card") == 1, "the first card")
+    second = ask(monitored, IN_AGENT | {"tool_input": {"command": "python3 y"}}, "t2")
+    page.until(lambda: page.text("#needs-what") == "◆ 2 questions wait for an answer", "both cards")
+    armed(page)
+    assert "A subagent asks permission for Bash" in page.text("#needs-answer")
+    page.click(".question-card:nth-child(2) [data-decision=allow]")
+    assert json.loads(second.end()) == ALLOWED
+    page.click(".question-card:nth-child(1) [data-decision=deny]")
+    assert json.loads(first.end())["hookSpecificOutput"]["decision"]["behavior"] == "deny"
+
+
 def test_another_client_was_first(monitored: Monitored, page: Page) -> None:
     """The page is kept from hearing of it, so that its answer comes too late."""
     look(page, monitored)

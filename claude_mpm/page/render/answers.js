@@ -91,7 +91,9 @@ export function whereToAnswer(session, waiting, open) {
 
 /** The title of the card. */
 export function titleOf(session, waitingText) {
-  const waiting = waitingFor(session);
+  const waiting = waitingFor(session),
+    questions = [...cards.values()].filter((entry) => entry.state === "asked").length;
+  if (questions > 1) return "◆ " + questions + " questions wait for an answer";
   if (waiting) return "◆ Claude " + waitingText(waiting);
   const open = openQuestions(session.shown).find((one) => cards.has(one.request_id));
   if (open) return "◆ " + whoAsks(session, open);

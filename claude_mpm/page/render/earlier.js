@@ -2,7 +2,7 @@
 // sessions in the rail while a session is open, and below the table while the overview is.
 
 import { el, text, attr } from "./dom.js";
-import { ago, base, plural, span } from "../plain.js";
+import { ago, base, clock, plural, span } from "../plain.js";
 import { store, view, isLive, lastAt } from "../store.js";
 import { past, forgetRefusal, readMore, searchPast } from "../past.js";
 import { setToken } from "../refusal.js";
@@ -14,23 +14,23 @@ const SAID_BY = new Map([
   ["assistant", "Claude"],
   ["tool", "Tool"],
 ]);
-const host = document.getElementById("earlier");
+const host = document.getElementById("past");
 const field = el("input", {
-  id: "earlier-search", type: "search", placeholder: "Search prompts, answers and tool inputs",
+  id: "past-search", type: "search", placeholder: "Search prompts, answers and tool inputs",
   autocomplete: "off", spellcheck: "false", "aria-label": "Search earlier sessions",
   on: { input: (event) => searchPast(event.target.value) },
 });
-const rows = el("ul", { id: "earlier-list" }),
-  note = el("p", { id: "earlier-note", role: "status" }),
+const rows = el("ul", { id: "past-list" }),
+  note = el("p", { id: "past-note", role: "status" }),
   more = el(
     "button",
-    { id: "earlier-more", class: "plain", type: "button", text: "Show more", on: { click: readMore } },
+    { id: "past-more", class: "plain", type: "button", text: "Show more", on: { click: readMore } },
   );
-const token = el("input", { id: "earlier-token", type: "password", autocomplete: "off", spellcheck: "false" });
+const token = el("input", { id: "past-token", type: "password", autocomplete: "off", spellcheck: "false" });
 const form = el(
   "form",
-  { id: "earlier-form", hidden: true, on: { submit: onToken } },
-  el("label", { for: "earlier-token", text: "Token" }), token,
+  { id: "past-form", hidden: true, on: { submit: onToken } },
+  el("label", { for: "past-token", text: "Token" }), token,
   el("button", { class: "plain", text: "Use it" }),
 );
 host.append(el("h2", { text: "Earlier" }), field, rows, note, form, more);
@@ -147,5 +147,7 @@ export function pastNote(session) {
     isPast && age < FRESH
       ? "Last written " + ago(age) + "; it may still be going on."
       : "Ended " + ago(age) + ", " + when + ".";
-  return said + (isPast ? " Read from Claude's own record, without terminal output and permission dialogs." : "");
+  const dropped = log.first ? " It is too long to be held whole: the timeline begins at " + clock(log.oldestAt) + "." : "";
+  const record = isPast ? " Read from Claude's own record, without terminal output and permission dialogs." : "";
+  return said + record + dropped;
 }
