@@ -1,3 +1,3 @@
 """See what Claude Code is doing, live."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

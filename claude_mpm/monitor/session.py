@@ -18,8 +18,8 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.monitor.answer_desk import AnswerDesk
-from claude_mpm.monitor.prompts import Keyboard, Prompts
+from claude_mpm.monitor.answering import Answering
+from claude_mpm.monitor.prompts import Keyboard
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
@@ -81,8 +81,7 @@ class Session:
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
         self._watcher: Watcher | None = None
-        self._answers = self._make_answers()
-        self._prompts = self._make_prompts(keyboard) if keyboard else None
+        self._answering = Answering(config, run, self.log, keyboard, self._has_trusted_client, self._later)
         self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
@@ -115,10 +114,7 @@ class Session:
         self._start_part("sampler", self._start_sampler)
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
-        if self._prompts is not None:
-            self._prompts.start()
-        if self._run.unanswerable is None:
-            self._start_part("answers", self._start_answers)
+        self._start_part("answers", self._start_answering)
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -150,8 +146,8 @@ class Session:
             demand=self._demand,
             control=self._control,
             past=past,
-            answers=self._answers,
-            prompts=self._prompts,
+            answers=self._answering.desk,
+            prompts=self._answering.prompts,
         )
         self._server = server = Server(self._sockets, self.log, self._config, view)
         server.start()
@@ -188,24 +184,11 @@ class Session:
         self._parts.callback(watcher.join, PART_TIME)
         self._parts.callback(watcher.stop)
 
-    def _make_answers(self) -> AnswerDesk | None:
-        """Where clients answer, if they may. It is there although Claude may be one that never asks a hook."""
-        if not self._config.control or self._run.spool is None:
-            return None
-        return AnswerDesk(self._run.spool, self.log.append, self._may_be_answered)
-
-    def _make_prompts(self, keyboard: Keyboard) -> Prompts:
-        def newest_output() -> int:
-            entries, _ = self.log.history([ev.CLAUDE_OUTPUT], 1)
-            return entries[0].seq if entries else 0
-
-        return Prompts(keyboard, self.log.snapshot, self.log.append, newest_output, self._later)
-
-    def _start_answers(self) -> None:
-        if self._answers is not None and self._sources is not None:
-            self._answers.start(self._sources.questions)
-            self._parts.callback(self._answers.join, PART_TIME)
-            self._parts.callback(self._answers.stop)
+    def _start_answering(self) -> None:
+        if self._sources is not None:
+            self._parts.callback(self._answering.join, PART_TIME)
+            self._parts.callback(self._answering.stop)
+            self._answering.start(self._sources.questions)
 
     # --- told by the output reader, in its thread ---
 
@@ -302,22 +285,14 @@ class Session:
 
     def _emit(self, event: Event) -> None:
         self.log.append(event)
-        if event.type == ev.CLAUDE_QUESTION and self._answers is not None and event.data["state"] in ev.QUESTION_OVER:
-            self._answers.settle(event.data["request_id"])
-        if self._prompts is not None and _is_prompt(event):
-            self._prompts.recorded(event.time)
+        self._answering.note(event)
 
     def _later(self, seconds: float, work: Callable[[], None]) -> bool:
         return self._watcher is not None and self._watcher.post_after(seconds, work)
 
-    def _may_be_answered(self) -> bool:
+    def _has_trusted_client(self) -> bool:
         return self._server is not None and self._server.has_trusted_client()
 
     def _new_session(self, session_id: str, reason: StartReason, at: float) -> Event:
         """Claude moved on to another session in the same process."""
         return ev.session_start(session_id, self.info, self._config.launch_method, at, reason=reason, source="hook")
-
-
-def _is_prompt(event: Event) -> bool:
-    """Whether the user, or a client in the user's place, has entered a prompt."""
-    return event.type == ev.CLAUDE_MESSAGE and event.data["role"] == "user" and "agent_id" not in event.data
