@@ -147,7 +147,7 @@ export function pastNote(session) {
     isPast && age < FRESH
       ? "Last written " + ago(age) + "; it may still be going on."
       : "Ended " + ago(age) + ", " + when + ".";
-  const dropped = log.first ? " It is too long to be held whole: the timeline begins at " + clock(log.oldestAt) + "." : "";
+  const begins = log.first ? " It is too long to hold: the timeline begins at " + clock(log.oldestAt) + "." : "";
   const record = isPast ? " Read from Claude's own record, without terminal output and permission dialogs." : "";
-  return said + record + dropped;
+  return said + record + begins;
 }
