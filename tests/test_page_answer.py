@@ -48,6 +48,13 @@ new MutationObserver(() => {
 """
 
 
+DISARMED = """
+const button = document.querySelector(arguments[0]);
+window.disarmed = false;
+new MutationObserver(() => { window.disarmed ||= button.disabled; }).observe(button, { attributes: true });
+"""
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     page = start_browser(tmp_path_factory.mktemp("chromium"))
@@ -211,6 +218,23 @@ def test_two_questions_at_once_have_a_card_each(monitored: Monitored, page: Page
     assert json.loads(second.end()) == ALLOWED
     page.click(".question-card:nth-child(1) [data-decision=deny]")
     assert json.loads(first.end())["hookSpecificOutput"]["decision"]["behavior"] == "deny"
+
+
+def test_a_card_that_moves_is_armed_anew(monitored: Monitored, page: Page) -> None:
+    """The first card shrinks once it is answered, and the second one comes to be under the mouse."""
+    look(page, monitored)
+    first = ask(monitored)
+    page.until(lambda: page.count("#needs-answer .question-card") == 1, "the first card")
+    ask(monitored, IN_AGENT | {"tool_input": {"command": "python3 y"}}, "t2")
+    page.until(lambda: page.count("#needs-answer .question-card") == 2, "both cards")
+    armed(page)
+    page.js(DISARMED, ".question-card:nth-child(2) [data-decision=allow]")
+    page.click(".question-card:nth-child(1) [data-decision=allow]")
+    first.end()
+    applied(monitored)
+    page.until(lambda: status(page).startswith("Claude acts"), "the first card has shrunk")
+    assert page.js("return window.disarmed") is True
+    page.until(lambda: page.count(".question-card:nth-child(2) button:disabled") == 0, "armed again")
 
 
 def test_another_client_was_first(monitored: Monitored, page: Page) -> None:

@@ -131,8 +131,16 @@ function button({ kind, tool, grants }, decision) {
 
 function arm(buttons) {
   setTimeout(() => {
-    for (const one of buttons) one.disabled = false;
+    // Another client may have answered meanwhile.
+    for (const one of buttons) one.disabled = Boolean(one.closest(".answer")?.dataset.state);
   }, ARM_MS);
+}
+
+/** Disarm a card for the same half second, because it has just moved under the mouse. */
+export function rearm(card) {
+  const armed = [...card.querySelectorAll("button")].filter((one) => !one.disabled);
+  for (const one of armed) one.disabled = true;
+  arm(armed);
 }
 
 async function give(decision, { waitingFor, form, word, buttons, status, send }) {
