@@ -204,6 +204,7 @@ def test_a_session_that_ended_is_readable_after_a_reload_though_its_server_is_go
         second.stop()
         page.until(lambda: page.text("#link") == "■ session over", "the end")
         assert instance in address(page)
+        page.until(lambda: "stays under Earlier" in page.text("#ended-text"), "where it will be found")
         page.driver.refresh()
         page.until(lambda: opened(page), "its past, from the other instance")
         assert address(page) == f"#/past/{TWO}/conversation" and "Done with 2" in page.text("#talk")
