@@ -21,7 +21,7 @@ from pathlib import Path
 
 from claude_mpm.sources.files.watcher import Watcher
 from claude_mpm.sources.parse.todo_files import parse_task_file, parse_todo_file
-from claude_mpm.sources.parse.todos import MAX_TODOS, Todo
+from claude_mpm.sources.parse.todos import MAX_TODOS, Todo, by_number
 from claude_mpm.system.files import read_file
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class TodoFiles:
         for name in gone:
             del self._tasks[name]
         newest = max((mtime for _, _, mtime in self._tasks.values()), default=0.0)
-        todos = sorted((todo for todo, _, _ in self._tasks.values()), key=_by_number)
+        todos = sorted((todo for todo, _, _ in self._tasks.values()), key=by_number)
         self._tell("tasks", None, todos, time.time() if gone else newest)
 
     def _tell(self, kind: str, agent_id: str | None, todos: list[Todo], mtime: float) -> None:
@@ -203,8 +203,3 @@ def _names_in(directory: Path) -> set[str] | None:
         return set(os.listdir(directory))
     except OSError:
         return None
-
-
-def _by_number(todo: Todo) -> tuple[int, str]:
-    number = todo["id"]
-    return (int(number), "") if number.isascii() and number.isdigit() else (1 << 62, number)
