@@ -302,6 +302,16 @@ def test_without_control_there_is_nothing_to_press(page: Page, home: Path) -> No
         here.finish()
 
 
+def test_a_card_taller_than_the_window_can_be_scrolled(monitored: Monitored, page: Page) -> None:
+    page.size(1280, 500)
+    look(page, monitored)
+    ask(monitored, QUESTIONS)
+    armed(page)
+    script = "const e = document.querySelector('#needs'); return [e.getBoundingClientRect().bottom, e.scrollHeight - e.clientHeight]"
+    bottom, hidden = page.js(script)
+    assert bottom < 500 and hidden > 0
+
+
 def test_on_the_phone_the_card_is_first_and_large_enough(monitored: Monitored, page: Page) -> None:
     page.size(390, 844)
     look(page, monitored)
