@@ -48,6 +48,13 @@ new MutationObserver(() => {
 """
 
 
+DISARMED = """
+const button = document.querySelector(arguments[0]);
+window.disarmed = false;
+new MutationObserver(() => { window.disarmed ||= button.disabled; }).observe(button, { attributes: true });
+"""
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     page = start_browser(tmp_path_factory.mktemp("chromium"))
@@ -199,6 +206,37 @@ def test_a_subagents_question_has_a_countdown(monitored: Monitored, page: Page) 
     assert page.text(".answer-countdown").startswith("Claude asks in the terminal in ")
 
 
+def test_two_questions_at_once_have_a_card_each(monitored: Monitored, page: Page) -> None:
+    look(page, monitored)
+    first = ask(monitored)
+    page.until(lambda: page.count("#needs-answer .question-card") == 1, "the first card")
+    second = ask(monitored, IN_AGENT | {"tool_input": {"command": "python3 y"}}, "t2")
+    page.until(lambda: page.text("#needs-what") == "◆ 2 questions wait for an answer", "both cards")
+    armed(page)
+    assert "A subagent asks permission for Bash" in page.text("#needs-answer")
+    page.click(".question-card:nth-child(2) [data-decision=allow]")
+    assert json.loads(second.end()) == ALLOWED
+    page.click(".question-card:nth-child(1) [data-decision=deny]")
+    assert json.loads(first.end())["hookSpecificOutput"]["decision"]["behavior"] == "deny"
+
+
+def test_a_card_that_moves_is_armed_anew(monitored: Monitored, page: Page) -> None:
+    """The first card shrinks once it is answered, and the second one comes to be under the mouse."""
+    look(page, monitored)
+    first = ask(monitored)
+    page.until(lambda: page.count("#needs-answer .question-card") == 1, "the first card")
+    ask(monitored, IN_AGENT | {"tool_input": {"command": "python3 y"}}, "t2")
+    page.until(lambda: page.count("#needs-answer .question-card") == 2, "both cards")
+    armed(page)
+    page.js(DISARMED, ".question-card:nth-child(2) [data-decision=allow]")
+    page.click(".question-card:nth-child(1) [data-decision=allow]")
+    first.end()
+    applied(monitored)
+    page.until(lambda: status(page).startswith("Claude acts"), "the first card has shrunk")
+    assert page.js("return window.disarmed") is True
+    page.until(lambda: page.count(".question-card:nth-child(2) button:disabled") == 0, "armed again")
+
+
 def test_another_client_was_first(monitored: Monitored, page: Page) -> None:
     """The page is kept from hearing of it, so that its answer comes too late."""
     look(page, monitored)
@@ -264,6 +302,16 @@ def test_without_control_there_is_nothing_to_press(page: Page, home: Path) -> No
         here.finish()
 
 
+def test_a_card_taller_than_the_window_can_be_scrolled(monitored: Monitored, page: Page) -> None:
+    page.size(1280, 500)
+    look(page, monitored)
+    ask(monitored, QUESTIONS)
+    armed(page)
+    script = "const e = document.querySelector('#needs'); return [e.getBoundingClientRect().bottom, e.scrollHeight - e.clientHeight]"
+    bottom, hidden = page.js(script)
+    assert bottom < 500 and hidden > 0
+
+
 def test_on_the_phone_the_card_is_first_and_large_enough(monitored: Monitored, page: Page) -> None:
     page.size(390, 844)
     look(page, monitored)
@@ -277,6 +325,7 @@ def test_on_the_phone_the_card_is_first_and_large_enough(monitored: Monitored, p
         "return ['#needs', '#head', '#views'].map(s => document.querySelector(s).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops) and page.js("return document.documentElement.scrollWidth <= 390")
+    assert not page.shows("#rail"), "the card is the first thing on the screen"
 
 
 # --- prompts -----------------------------------------------------------------------------------------

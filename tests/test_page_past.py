@@ -102,11 +102,11 @@ def test_the_list_is_under_the_running_sessions_newest_first_and_in_the_overview
         page.open(first.url)
         page.until(lambda: titles(page) == ["Task number 3", "Task number 2", "Task number 1"], "the earlier sessions")
         assert cards(page) == 1 and page.js(
-            "return document.querySelector('#rail').contains(document.querySelector('#earlier'))"
+            "return document.querySelector('#rail').contains(document.querySelector('#past'))"
         )
-        assert "2 days ago" in page.text("#earlier") and "w ⎇ main" in page.text("#earlier")
+        assert "2 days ago" in page.text("#past") and "w ⎇ main" in page.text("#past")
         page.keys("o")
-        page.until(lambda: page.shows("#overview #earlier"), "the list below the overview")
+        page.until(lambda: page.shows("#overview #past"), "the list below the overview")
         assert len(titles(page)) == 3 and "project-1" in page.text("#overview")
 
 
@@ -115,7 +115,7 @@ def test_a_session_is_found_by_its_text_opened_and_scrubbed_to_three_moments(pag
     with remembering(tmp_path) as (first,):
         page.open(first.url)
         page.until(lambda: len(titles(page)) == 3, "the earlier sessions")
-        page.click("#earlier-search")
+        page.click("#past-search")
         page.keys("MAKE TEST-2")
         page.until(lambda: titles(page) == ["Task number 2"], "the one that was searched for")
         assert "make test-2" in page.text(".earlier .match")
@@ -164,15 +164,17 @@ def test_a_long_list_and_a_long_session_come_in_pages(page: Page, tmp_path: Path
     with remembering(tmp_path) as (first,):
         page.open(first.url)
         page.until(lambda: len(titles(page)) == 25, "the first page")
-        page.click("#earlier-more")
+        page.click("#past-more")
         page.until(lambda: len(titles(page)) == 50, "the second page")
-        page.click("#earlier-more")
-        page.until(lambda: len(titles(page)) == 61 and not page.shows("#earlier-more"), "the last page")
+        page.click("#past-more")
+        page.until(lambda: len(titles(page)) == 61 and not page.shows("#past-more"), "the last page")
         assert len(set(titles(page))) == 61
         page.click(".earlier")
         page.until(lambda: opened(page), "the long session is read to its end")
         seqs = page.module("store.js", "m.store.sessions.get(m.view.session).log.events().map((e) => e.seq)")
         assert seqs == list(range(1, len(seqs) + 1)) and len(seqs) > 4500
+        page.until(lambda: "Show earlier (" in page.text("#talk"), "a long conversation is shown in part")
+        assert page.shows("#rail .earlier"), "the list stays in the rail"
 
 
 @pytest.mark.parametrize("version", ["1.0.128", "2.1.330"])
@@ -202,6 +204,7 @@ def test_a_session_that_ended_is_readable_after_a_reload_though_its_server_is_go
         second.stop()
         page.until(lambda: page.text("#link") == "■ session over", "the end")
         assert instance in address(page)
+        page.until(lambda: "stays under Earlier" in page.text("#ended-text"), "where it will be found")
         page.driver.refresh()
         page.until(lambda: opened(page), "its past, from the other instance")
         assert address(page) == f"#/past/{TWO}/conversation" and "Done with 2" in page.text("#talk")
@@ -212,8 +215,8 @@ def test_a_session_that_may_not_be_read_says_so(page: Page, tmp_path: Path, monk
     monkeypatch.setattr(PeerCheck, "check", lambda self, sock, since: False)  # the user is unknown, as on macOS
     with remembering(tmp_path) as (first,):
         page.open(first.url)
-        page.until(lambda: "with the token" in page.text("#earlier-note"), "why the list is empty")
-        assert page.shows("#earlier-form") and not page.shows("#earlier-search")
+        page.until(lambda: "with the token" in page.text("#past-note"), "why the list is empty")
+        assert page.shows("#past-form") and not page.shows("#past-search")
         page.open(f"{first.url}#/past/{ONE}/conversation")
         page.until(lambda: "may not be read" in page.text("#start-title"), "why the session is not shown")
         assert not page.shows("#one")
@@ -233,7 +236,7 @@ def test_a_server_without_a_past_shows_no_list(page: Page) -> None:
         page.live()
         page.until(lambda: page.module("past.js", "m.past.state") == "absent", "the server's refusal")
         page.frame()
-        assert not page.shows("#earlier")
+        assert not page.shows("#past")
 
 
 def test_a_search_that_takes_long_goes_on_and_a_newer_one_wins(
@@ -244,11 +247,11 @@ def test_a_search_that_takes_long_goes_on_and_a_newer_one_wins(
     with remembering(tmp_path) as (first,):
         page.open(first.url)
         page.until(lambda: len(titles(page)) == 3, "the earlier sessions")
-        page.click("#earlier-search")
+        page.click("#past-search")
         page.keys("number 1")
         page.until(lambda: titles(page) == ["Task number 1"], "the oldest one")
         page.keys("2")
-        page.until(lambda: page.text("#earlier-note") == "No session contains this text.", "none")
+        page.until(lambda: page.text("#past-note") == "No session contains this text.", "none")
 
 
 def test_titles_and_matches_are_text_whatever_they_hold(page: Page, tmp_path: Path) -> None:
@@ -256,13 +259,13 @@ def test_titles_and_matches_are_text_whatever_they_hold(page: Page, tmp_path: Pa
     with remembering(tmp_path) as (first,):
         page.open(first.url)
         page.until(lambda: len(titles(page)) == 1, "the session")
-        page.click("#earlier-search")
+        page.click("#past-search")
         page.keys("onerror")
         page.until(lambda: page.shows(".earlier .match"), "the match")
         page.click(".earlier")
         page.until(lambda: opened(page), "the session is open")
         shown = page.text("body")
-        assert "\u202e" not in shown and "\x1b" not in shown and page.count("#earlier img, #name img") == 0
+        assert "\u202e" not in shown and "\x1b" not in shown and page.count("#past img, #name img") == 0
         assert page.js("return window.pwned === undefined")
 
 
@@ -289,7 +292,7 @@ def test_with_nothing_running_the_overview_with_the_earlier_sessions_comes_at_on
     with program(tmp_path, "monitor") as port:
         page.open(f"http://localhost:{port}/")
         page.until(lambda: len(titles(page)) == 3, "the earlier sessions")
-        assert page.shows("#overview #earlier") and not page.shows("#rail") and not page.shows("#one")
+        assert page.shows("#overview #past") and not page.shows("#rail") and not page.shows("#one")
         page.click(".earlier")
         page.until(lambda: opened(page) and "Done with 3" in page.text("#talk"), "the newest one")
 

@@ -1,9 +1,11 @@
 // What the reader does. Each action changes what is looked at, keeps the address in step, and asks for a redraw.
 
+import { ago } from "./plain.js";
 import { Cursor } from "./time.js";
 import { store, view, prefs, setPref, redraw, needy, ordered, stateOf, labelOf, mood } from "./store.js";
 import { connect } from "./links.js";
-import { VIEWS, go } from "./route.js";
+import { past } from "./past.js";
+import { PAST, VIEWS, go } from "./route.js";
 import { attend } from "./attention.js";
 import * as conversation from "./render/conversation.js";
 import * as events from "./render/events.js";
@@ -100,7 +102,7 @@ export function lookAgain() {
   redraw();
 }
 
-/** What the palette offers: sessions, views and commands. */
+/** What the palette offers: sessions, views, commands, and the earlier sessions that are listed. */
 export function paletteItems(commands) {
   const sessions = ordered().map((session) => ({
     label: labelOf(session),
@@ -114,6 +116,11 @@ export function paletteItems(commands) {
         run: () => open({ name }),
       }))
     : [];
+  const earlier = past.rows.map((row) => ({
+    label: row.title || "Untitled session",
+    hint: "earlier" + (row.endedAt ? " · " + ago(Date.now() - row.endedAt) : ""),
+    run: () => choose(PAST + row.sessionId),
+  }));
   const next = needy().length
     ? [{ label: "Next session that needs you", hint: "n", run: () => nextSession(1, needy()) }]
     : [];
@@ -123,5 +130,6 @@ export function paletteItems(commands) {
     ...views,
     { label: "Overview of all sessions", hint: "o", run: () => choose(null) },
     ...commands,
+    ...earlier,
   ];
 }

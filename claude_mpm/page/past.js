@@ -43,10 +43,10 @@ export async function askPast(command, params) {
 }
 
 /** Read the list anew: its first page. What is shown stays until the reply is here. */
-export const lookBack = () => fetchRows([], null);
+export const readList = () => fetchRows([], null);
 
 /** Read the next page of the list. */
-export const lookFurther = () => fetchRows(past.rows, past.next);
+export const readMore = () => fetchRows(past.rows, past.next);
 
 async function fetchRows(rows, before) {
   const mine = ++asking,
@@ -101,22 +101,22 @@ export function searchPast(text) {
   if (text === past.text) return;
   past.text = text;
   clearTimeout(typing);
-  typing = setTimeout(lookBack, PAUSE);
+  typing = setTimeout(readList, PAUSE);
 }
 
 let known = ""; // the running sessions when the list was read: with them, what is over changes
 /** Read the list when there is a server to ask and the list is not that of now. Called with every frame. */
-export function keepLooking() {
+export function keepListed() {
   if (past.state === "loading" || !hasServer()) return;
   const running = [...store.sessions.values()].filter((session) => !session.over && !session.past);
   const key = running.map((session) => session.id + session.shown.sessionId).join(" ");
   if (past.state !== "unknown" && (key === known || past.state === "absent")) return;
   known = key;
-  lookBack();
+  readList();
 }
 
 /** Ask again after a refusal, for instance with a token. */
-export function lookAgainBack() {
+export function forgetRefusal() {
   past.state = "unknown";
   redraw();
 }

@@ -26,7 +26,8 @@ export class Requests {
   make(send) {
     const id = ++newest;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this._settle(id)?.reject(failure("closed", "the server did not answer")), PATIENCE);
+      const giveUp = () => this._settle(id)?.reject(failure("closed", "the server did not answer"));
+      const timer = setTimeout(giveUp, PATIENCE);
       this._open.set(id, { resolve, reject, timer });
       send(id);
     });

@@ -147,7 +147,10 @@ export const until = (session) => (isLive(session) ? Date.now() : lastAt(session
 
 /** Whether what is shown of a session is what happens now. */
 export const isLive = (session) =>
-  !session.over && !session.shown.ended && !session.shown.info.kind && ["live", "catching up", "slow"].includes(session.link.state);
+  !session.over &&
+  !session.shown.ended &&
+  !session.shown.info.kind && // a replay only passes as a running session does
+  ["live", "catching up", "slow"].includes(session.link.state);
 
 /** The state to draw: at the cursor, or the newest one. */
 export const stateOf = (session) => (session.cursor && !session.cursor.live ? session.cursor.state : session.shown);

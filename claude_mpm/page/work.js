@@ -5,6 +5,11 @@ import { brief } from "./phrases.js";
 import { push } from "./rows.js";
 
 const AGENTS = 2000; // kept per session
+/** What stands in the place of a result where there is none, by the reason that the server gives. */
+const UNFINISHED = new Map([
+  ["process_ended", "No result: the session ended first."],
+  ["transcript_ends", "No result: Claude's record ends first."],
+]);
 
 /** What still ran when the session ended has ended with it. */
 export function settle(state, at, seq) {
@@ -15,7 +20,7 @@ export function settle(state, at, seq) {
         endSeq: seq,
         endAt: at,
         ok: false,
-        summary: "No result: the session ended first.",
+        summary: UNFINISHED.get("process_ended"),
       });
   for (const [key, agent] of state.agents)
     if (agent.status === "started")
@@ -106,7 +111,7 @@ export function toolEnd(state, data, at, seq) {
     endSeq: seq,
     endAt: at,
     ok: data.ok !== false,
-    summary: str(data.summary),
+    summary: UNFINISHED.get(data.summary) || str(data.summary),
     durationMs: num(data.duration_ms),
     truncated: Boolean(data.truncated),
   };

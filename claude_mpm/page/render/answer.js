@@ -18,6 +18,10 @@ const PLAN_LABELS = new Map([
   ["allow", "Approve the plan"],
   ["deny", "Keep planning"],
 ]);
+const QUESTION_LABELS = new Map([
+  ["allow", "Send the answers"],
+  ["deny", "Decline to answer"],
+]);
 const STATES = new Map([
   ["delivered", "Claude has the answer."],
   ["applied", "Claude acts on the answer."],
@@ -116,8 +120,8 @@ function messageField({ decisions }) {
   return el("p", { class: "answer-word" }, el("label", { for: id }, "If you refuse, a word to Claude "), input);
 }
 
-function button({ tool, grants }, decision) {
-  const labels = tool === "ExitPlanMode" ? PLAN_LABELS : LABELS;
+function button({ kind, tool, grants }, decision) {
+  const labels = tool === "ExitPlanMode" ? PLAN_LABELS : kind === "question" ? QUESTION_LABELS : LABELS;
   const made = el("button", { type: "button", data: { decision }, disabled: true });
   made.append(el("span", { text: labels.get(decision) || LABELS.get(decision) }));
   if (decision === "allow_session")
@@ -127,8 +131,16 @@ function button({ tool, grants }, decision) {
 
 function arm(buttons) {
   setTimeout(() => {
-    for (const one of buttons) one.disabled = false;
+    // Another client may have answered meanwhile.
+    for (const one of buttons) one.disabled = Boolean(one.closest(".answer")?.dataset.state);
   }, ARM_MS);
+}
+
+/** Disarm a card for the same half second, because it has just moved under the mouse. */
+export function rearm(card) {
+  const armed = [...card.querySelectorAll("button")].filter((one) => !one.disabled);
+  for (const one of armed) one.disabled = true;
+  arm(armed);
 }
 
 async function give(decision, { waitingFor, form, word, buttons, status, send }) {

@@ -7,7 +7,7 @@ import { list, str } from "../plain.js";
 import { isLive, redraw, waitingFor } from "../store.js";
 import { openQuestions } from "../questions.js";
 import { tokenOf } from "../refusal.js";
-import { renderAnswer, showAnswerState } from "./answer.js";
+import { rearm, renderAnswer, showAnswerState } from "./answer.js";
 
 const LINGER = 6000; // ms for which the end of a question is told
 const OVER = new Set(["applied", "withdrawn"]);
@@ -53,6 +53,12 @@ function add(session, asked) {
   entry.element = el("section", { class: "question-card" }, el("h3", { text: whoAsks(session, asked) }), entry.card);
   cards.set(asked.request_id, entry);
   host.append(entry.element);
+  disarm(entry);
+}
+
+/** Whatever changes the height of one card moves the others. */
+function disarm(changed) {
+  for (const entry of cards.values()) if (entry !== changed) rearm(entry.card);
 }
 
 function update(id, entry, told, session) {
@@ -61,11 +67,13 @@ function update(id, entry, told, session) {
     entry.state = state;
     showAnswerState(entry.card, told && state === told.state ? told : { state, reason: "the session is over" });
     if (OVER.has(state)) entry.overAt = Date.now();
+    disarm(entry);
   }
   if (entry.overAt === null || Date.now() - entry.overAt < LINGER) return;
   if (!OVER.has(entry.state) && told) return; // refused, but nothing was told of its end yet
   cards.delete(id);
   entry.element.remove();
+  disarm(entry);
   redraw();
 }
 
@@ -91,8 +99,11 @@ export function whereToAnswer(session, waiting, open) {
 
 /** The title of the card. */
 export function titleOf(session, waitingText) {
-  const waiting = waitingFor(session);
+  const waiting = waitingFor(session),
+    questions = [...cards.values()].filter((entry) => entry.state === "asked").length;
+  if (questions > 1) return "◆ " + questions + " questions wait for an answer";
   if (waiting) return "◆ Claude " + waitingText(waiting);
   const open = openQuestions(session.shown).find((one) => cards.has(one.request_id));
-  return open ? "◆ " + whoAsks(session, open) : "Answered";
+  if (open) return "◆ " + whoAsks(session, open);
+  return [...cards.values()].every((entry) => entry.state === "applied") ? "Answered" : "Not asked any more";
 }

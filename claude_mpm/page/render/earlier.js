@@ -2,31 +2,35 @@
 // sessions in the rail while a session is open, and below the table while the overview is.
 
 import { el, text, attr } from "./dom.js";
-import { ago, base, running, span } from "../plain.js";
-import { store, view, isLive } from "../store.js";
-import { past, lookAgainBack, lookFurther, searchPast } from "../past.js";
+import { ago, base, clock, plural, span } from "../plain.js";
+import { store, view, isLive, lastAt } from "../store.js";
+import { past, forgetRefusal, readMore, searchPast } from "../past.js";
 import { setToken } from "../refusal.js";
 import { PAST } from "../route.js";
 
+const FRESH = 10 * 60000; // ms; what was written to since may be running where nobody watches it
 const SAID_BY = new Map([
   ["user", "You"],
   ["assistant", "Claude"],
   ["tool", "Tool"],
 ]);
-const host = document.getElementById("earlier");
+const host = document.getElementById("past");
 const field = el("input", {
-  id: "earlier-search", type: "search", placeholder: "Search prompts, answers and tool inputs",
+  id: "past-search", type: "search", placeholder: "Search prompts, answers and tool inputs",
   autocomplete: "off", spellcheck: "false", "aria-label": "Search earlier sessions",
   on: { input: (event) => searchPast(event.target.value) },
 });
-const rows = el("ul", { id: "earlier-list" }),
-  note = el("p", { id: "earlier-note", role: "status" }),
-  more = el("button", { id: "earlier-more", class: "plain", type: "button", text: "Show more", on: { click: lookFurther } });
-const token = el("input", { id: "earlier-token", type: "password", autocomplete: "off", spellcheck: "false" });
+const rows = el("ul", { id: "past-list" }),
+  note = el("p", { id: "past-note", role: "status" }),
+  more = el(
+    "button",
+    { id: "past-more", class: "plain", type: "button", text: "Show more", on: { click: readMore } },
+  );
+const token = el("input", { id: "past-token", type: "password", autocomplete: "off", spellcheck: "false" });
 const form = el(
   "form",
-  { id: "earlier-form", hidden: true, on: { submit: onToken } },
-  el("label", { for: "earlier-token", text: "Token" }), token,
+  { id: "past-form", hidden: true, on: { submit: onToken } },
+  el("label", { for: "past-token", text: "Token" }), token,
   el("button", { class: "plain", text: "Use it" }),
 );
 host.append(el("h2", { text: "Earlier" }), field, rows, note, form, more);
@@ -39,12 +43,13 @@ function onToken(event) {
   token.value = "";
   if (!typed || !store.home) return;
   setToken(null, typed);
-  lookAgainBack();
+  forgetRefusal();
   if (store.home.ws) store.home.ws.close();
 }
 
 /** Whether there is anything to say of the past. */
-export const hasEarlier = () => !["unknown", "absent"].includes(past.state) || past.rows.length > 0;
+export const hasEarlier = () =>
+  past.rows.length > 0 || past.text !== "" || past.state === "forbidden" || past.state === "failed";
 
 /** Draw the list where it belongs. `choose(id)` opens a session. */
 export function renderEarlier(choose) {
@@ -74,7 +79,9 @@ const isOnRail = (row) =>
 
 /** The session that runs as this one, where this page is connected to it. */
 const runningAs = (row) =>
-  [...store.sessions.values()].find((s) => isLive(s) && (s.id === row.instanceId || s.shown.sessionId === row.sessionId));
+  [...store.sessions.values()]
+    .filter(isLive)
+    .find((session) => session.id === row.instanceId || session.shown.sessionId === row.sessionId);
 
 function words(shown) {
   if (past.state === "forbidden")
@@ -82,7 +89,7 @@ function words(shown) {
   if (past.state === "failed") return "Earlier sessions could not be read: " + past.why + ".";
   if (past.state === "loading") return past.text ? "Searching…" : shown.length ? "" : "Reading…";
   if (shown.length) return "";
-  return past.text ? "No session contains this text." : "Claude has kept no earlier sessions.";
+  return past.text ? "No session contains this text." : "";
 }
 
 function cells(row) {
@@ -130,13 +137,17 @@ export function whyUnread(session) {
 
 /** How a session of the past ended, and what its record lacks; for the note below the header. */
 export function pastNote(session) {
-  const { link, shown } = session,
-    at = shown.ended ? shown.ended.at : shown.at;
-  if (session.past && !link.done)
-    return "Reading… " + session.log.length.toLocaleString("en") + " events so far." + (link.why ? " " + link.why + "." : "");
-  const when = new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" }),
-    age = Date.now() - at;
-  const said = age < FRESH ? "Last written " + running(age) + " ago; it may still be going on." : "Ended " + ago(age) + ", " + when + ".";
-  return said + (session.past ? " Read from Claude's own record, which has no terminal output and no permission dialogs." : "");
+  const { link, log, past: isPast } = session;
+  if (isPast && !link.done)
+    return "Reading… " + plural(log.length, "event") + " so far." + (link.why ? " " + link.why + "." : "");
+  const at = lastAt(session),
+    age = Date.now() - at,
+    when = new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const said =
+    isPast && age < FRESH
+      ? "Last written " + ago(age) + "; it may still be going on."
+      : "Ended " + ago(age) + ", " + when + ".";
+  const begins = log.first ? " It is too long to hold: the timeline begins at " + clock(log.oldestAt) + "." : "";
+  const record = isPast ? " Read from Claude's own record, without terminal output and permission dialogs." : "";
+  return said + record + begins;
 }
-const FRESH = 10 * 60000; // ms; a session that was written to since may be running where nobody watches it

@@ -7,7 +7,7 @@ import { store, view, stateOf, isLive, until } from "../store.js";
 import { VIEWS, go } from "../route.js";
 import { choose, move, open, openThread, newest, selected, ui } from "../actions.js";
 import { describe } from "../tools.js";
-import { keepLooking } from "../past.js";
+import { keepListed } from "../past.js";
 import { followPast } from "../reading.js";
 import { resumePast } from "../resume.js";
 import { renderRail } from "./rail.js";
@@ -89,8 +89,9 @@ export function build() {
 function draw(now) {
   const home = store.home && store.home.session;
   const isSession = home && home.shown.info.kind !== "overview";
-  if (!ui.chosen && !view.session && isSession) go({ session: home.id }, { replace: true }); // an address that names no view
-  keepLooking();
+  // An address that names no view shows the session of the server.
+  if (!ui.chosen && !view.session && isSession) go({ session: home.id }, { replace: true });
+  keepListed();
   resumePast();
   followPast();
   const session = selected(),
@@ -219,11 +220,13 @@ export function awaited() {
 function renderStart(session, unread) {
   const link = awaited(),
     refused = link && link.state === "refused";
-  const show = Boolean(unread) || (!session && (Boolean(view.session) || refused || store.sessions.size === 0));
+  const empty = !session && (Boolean(view.session) || refused || store.sessions.size === 0);
+  const show = empty || Boolean(unread);
   $("start").hidden = !show;
   if (!show) return;
   $("start-form").hidden = !refused || Boolean(unread);
-  (unread || startWords(link, refused)).forEach((words, i) => text($(["start-title", "start-text", "start-state"][i]), words));
+  const words = unread || startWords(link, refused);
+  ["start-title", "start-text", "start-state"].forEach((id, i) => text($(id), words[i]));
 }
 
 function startWords(link, refused) {

@@ -17,6 +17,7 @@ import {
   ordered,
 } from "../store.js";
 import { endText } from "../phrases.js";
+import { past } from "../past.js";
 import { pastNote } from "./earlier.js";
 
 const $ = (id) => document.getElementById(id);
@@ -129,7 +130,7 @@ function renderStats(stats) {
 function renderNotes(session, over) {
   const now = session.shown;
   $("ended").hidden = !over && session.link.state !== "lost";
-  const note = now.ended ? howItEnded(now.ended, session.link) : howItIsLost(session);
+  const note = now.ended ? howItEnded(session) : howItIsLost(session);
   text($("ended-text"), isRead(session) ? pastNote(session) : note);
   const trouble =
     !over && session.link.state === "refused"
@@ -172,13 +173,13 @@ function renderSuccessor(session, over) {
     );
 }
 
-const howItEnded = (ended, link) =>
-  endText(ended) +
-  " at " +
-  clock(ended.at) +
-  ", " +
-  ago(Date.now() - ended.at) +
-  (link.exported ? "." : ". What this page saw of it stays here until you close the tab.");
+function howItEnded({ link, shown: { ended, sessionId } }) {
+  const said = endText(ended) + " at " + clock(ended.at) + ", " + ago(Date.now() - ended.at) + ".";
+  if (link.exported) return said;
+  const isKept = sessionId && past.rows.some((row) => row.sessionId === sessionId);
+  const later = isKept ? "; Claude's own record of it stays under Earlier." : ".";
+  return said + " What this page saw of it stays here until you close the tab" + later;
+}
 
 function howItIsLost(session) {
   const at = lastAt(session),

@@ -37,7 +37,8 @@ export function renderPrompt(session, live) {
   if (form.hidden) return;
   send.disabled = sending || !idle || !field.value.trim();
   attr(send, "title", "Ctrl-Enter");
-  text(note, told || (idle ? "" : "Claude is " + (status.activity || "starting") + "; the prompt can be sent when it is idle."));
+  const busy = idle ? "" : "Claude is " + (status.activity || "starting") + "; send the prompt when it is idle.";
+  text(note, told || busy);
 }
 
 function onKey(event) {
