@@ -216,6 +216,8 @@ def test_two_questions_at_once_have_a_card_each(monitored: Monitored, page: Page
     assert "A subagent asks permission for Bash" in page.text("#needs-answer")
     page.click(".question-card:nth-child(2) [data-decision=allow]")
     assert json.loads(second.end()) == ALLOWED
+    page.until(lambda: "has the answer" in page.text(".question-card:nth-child(2)"), "delivered")
+    page.until(lambda: page.count(".question-card:nth-child(1) button:disabled") == 0, "the first card, armed anew")
     page.click(".question-card:nth-child(1) [data-decision=deny]")
     assert json.loads(first.end())["hookSpecificOutput"]["decision"]["behavior"] == "deny"
 
