@@ -237,7 +237,7 @@ def in_shell(text: str, home: Path, cwd: Path, **more: str) -> subprocess.Comple
         ('"$@" help >/dev/full', 1, "cannot write to stdout: No space left on device"),
         ('"$@" instances --json >/dev/full', 1, "cannot write to stdout: No space left on device"),
         ('"$@" instances 2>/dev/full', 0, ""),
-        ('"$@" monitor 2>/dev/full', 2, ""),
+        ('"$@" monitor 65000 2>/dev/full', 2, ""),
         ('"$@" help >&-', 0, ""),
         ('"$@" instances >&- 2>&- <&-', 0, ""),
         ('"$@" doctor --claude /nowhere >&- 2>&-', 1, ""),
