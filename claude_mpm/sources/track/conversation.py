@@ -10,7 +10,7 @@ from claude_mpm.feed.event import Event, Origin, Source
 from claude_mpm.sources.parse.observations import ApiFailed, Prompt, Said
 from claude_mpm.sources.track.digests import Digest, Recent, text_digest
 
-MAX_TEXTS = 20_000  # texts recognised again; a long day of one session has some thousands
+MAX_TEXTS = 10_000  # texts recognised again; a long day of one session has some thousands
 RETRY_HINT = "Claude tries again by itself."
 
 

@@ -16,7 +16,7 @@ from claude_mpm.feed.event import Event, Origin
 from claude_mpm.sources.parse.observations import Used
 from claude_mpm.sources.track.digests import Recent
 
-MAX_ANSWERS = 20_000  # answers whose tokens are remembered, so that a record read again is not counted again
+MAX_ANSWERS = 10_000  # answers whose tokens are remembered, so that a record read again is not counted again
 MAX_MODELS = 50  # models whose context windows are remembered
 MAX_HELD = 1_000  # answers held at a time: one per conversation that goes on
 
