@@ -10,7 +10,7 @@ from pathlib import Path
 import page
 import pytest
 from program import PROGRAM, environment, port_in, run
-from support import ROOT, wait_until
+from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
@@ -132,14 +132,15 @@ def test_the_page_opened_from_disk_ends_on_the_served_one_and_its_todos_move(hom
 
 
 @pytest.mark.browser
-def test_three_demos_are_three_cards_and_the_one_that_waits_is_on_top(home: Path, tmp_path: Path) -> None:
+def test_three_demos_are_three_cards_and_one_that_waits_says_so(home: Path, tmp_path: Path) -> None:
     tab = page.start_browser(tmp_path / "profile")
     try:
         with demo(home, speed=4) as one, demo(home, speed=4) as two, demo(home, speed=2) as three:
             ports = {port_of(one), port_of(two), port_of(three)}
             tab.open(f"http://localhost:{port_of(three)}/")
             tab.until(lambda: tab.count(".card") == len(ports) == 3, "a card for each")
-            tab.until(lambda: "permission" in tab.text(".card"), "the card of one that waits, on top")
+            cards = "return [...document.querySelectorAll('.card')].map((card) => card.textContent).join()"
+            wait_until(lambda: "permission" in tab.js(cards), "the card of one that waits", 3 * TIMEOUT)
             tab.until(lambda: tab.driver.title.startswith("("), "the title to call")
             one.signal(signal.SIGTERM)
             assert one.wait() == 143

@@ -134,18 +134,30 @@ class _Output:
         length = len(text.text)
         settled = length if is_end else max(length - 2 * MAX_SECRET, self._known)  # what begins later may go on
         end = settled
+        spans: list[tuple[int, int]] = []
         for secret in find(text.text, self._known):
             if secret.start >= settled:
                 break
             secret = _with_next_rows(text.text, secret)
             self._counts[secret.kind] += 1
-            self._spans.extend((self._base + start, self._base + stop) for start, stop in text.raw_spans(secret))
+            spans += text.raw_spans(secret)
             end = max(end, secret.end)
+        spans += self._swallowed(raw, text.raw_place(self._known), text.raw_place(settled), spans)
+        self._spans.extend((self._base + start, self._base + stop) for start, stop in sorted(spans))
         keep = max(settled - CONTEXT, 0)
         place = len(raw) if is_end else text.raw_place(keep)
         self._base += place
         self._parts, self._length, self._known = [raw[place:]], len(raw) - place, 0 if is_end else end - keep
         self._due = self._length + WINDOW
+
+    def _swallowed(self, raw: str, first: int, last: int, known: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        """Secrets whose beginning a terminal takes for the end of an escape: it does not show them whole, the file does."""
+        for secret in find(raw, first):
+            if secret.start >= last:
+                return
+            if not any(start < secret.end and secret.start < stop for start, stop in known):
+                self._counts[secret.kind] += 1
+                yield secret.start, secret.end
 
     def mask(self, content: str) -> str:
         """The next piece with what is secret in it masked."""

@@ -37,11 +37,16 @@ FRONT_KILLED = Ending("claude-mpm was killed")
 
 
 def beside_child(
-    config: Config, run: RunInfo, info: Info, sockets: Sequence[socket.socket], control_fd: int, data_fd: int
+    config: Config,
+    run: RunInfo,
+    info: Info,
+    sockets: Sequence[socket.socket],
+    signals: Signals,
+    control_fd: int,
+    data_fd: int,
 ) -> None:
     """Watch the child of the front at the other end of the channel until it ends, the front dies, or we are told to stop. Blocks."""
     with ExitStack() as undo:
-        signals = undo.enter_context(Signals())
         front = FrontChannel(control_fd, has_terminal=run.terminal_size is not None)
         front.ready()
         undo.callback(front.close)
@@ -101,11 +106,16 @@ def _release(session: Session, front: FrontChannel) -> None:
 
 
 def beside_exec(
-    config: Config, run: RunInfo, info: Info, sockets: Sequence[socket.socket], front_pid: int, control_fd: int
+    config: Config,
+    run: RunInfo,
+    info: Info,
+    sockets: Sequence[socket.socket],
+    signals: Signals,
+    front_pid: int,
+    control_fd: int,
 ) -> None:
     """Watch the process `front_pid`, which becomes Claude, until it ends or we are told to stop. Blocks."""
     with ExitStack() as undo:
-        signals = undo.enter_context(Signals())
         front = FrontChannel(control_fd, has_terminal=False)
         undo.callback(front.close)
         claude = undo.enter_context(ExitWatch(front_pid))
@@ -133,10 +143,11 @@ def _wait_for_exec(front: FrontChannel, signals: Signals) -> Ending | None:
             return Ending(str(event.get("reason")), failed_to_start=True)
 
 
-def beside_process(config: Config, run: RunInfo, info: Info, sockets: Sequence[socket.socket], pid: int) -> bool:
+def beside_process(
+    config: Config, run: RunInfo, info: Info, sockets: Sequence[socket.socket], signals: Signals, pid: int
+) -> bool:
     """Watch a Claude that already runs. Returns whether it ended (False: we were told to stop). Blocks."""
     with ExitStack() as undo:
-        signals = undo.enter_context(Signals())
         claude = undo.enter_context(ExitWatch(pid))
         session = Session(config, run, info, sockets, start_reason="attach")
         undo.enter_context(_log_file(config, session))
