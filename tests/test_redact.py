@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from planted import KEY, NEAR_MISSES, SECRETS
 
@@ -121,6 +121,8 @@ PIECES = (
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40), st.integers(1, 50))
+@example(["\x1b", SECRETS["github"][0]], 1)  # a terminal takes the first letter for the end of an escape
+@example(["\x1b", "[", SECRETS["github"][0]], 50)
 def test_pieces_of_any_output_keep_their_length_and_lose_every_secret(parts: list[str], size: int) -> None:
     text = "".join(parts)
     frames, _ = redacted(*(output(text[at : at + size]) for at in range(0, len(text), size)))

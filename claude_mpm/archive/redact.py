@@ -142,7 +142,7 @@ class _Output:
             self._counts[secret.kind] += 1
             spans += text.raw_spans(secret)
             end = max(end, secret.end)
-        spans += self._swallowed(raw, text.raw_place(self._known), text.raw_place(settled), spans)
+        spans += self._swallowed(raw, text.raw_end(self._known), text.raw_place(settled), spans)
         self._spans.extend((self._base + start, self._base + stop) for start, stop in sorted(spans))
         keep = max(settled - CONTEXT, 0)
         place = len(raw) if is_end else text.raw_place(keep)
@@ -224,6 +224,10 @@ class _Visible:
             return self._raw_length
         run = self._runs[index]
         return run.place + max(place - run.start, 0)
+
+    def raw_end(self, place: int) -> int:
+        """Where in the piece the first `place` characters of the text end: before an escape that follows them."""
+        return self.raw_place(place - 1) + 1 if place else 0
 
     def raw_spans(self, secret: Secret) -> Iterator[tuple[int, int]]:
         """The secret's parts in the piece, without what stands between them and is not shown."""
