@@ -15,7 +15,7 @@ class Limits(NamedTuple):
     structured_events: int = 10_000  # number; a long day of one session
     structured_bytes: int = 16 * 1024 * 1024  # memory; large todo lists reach it before the number above
     output_bytes: int = 16 * 1024 * 1024  # memory of claude.output events, JSON and overhead included
-    output_join: float = 0.015  # a repaint arrives in many small reads; this joins them, and nobody sees the delay
+    output_join: float = 0.008  # seconds; joins the many small reads of a repaint, after the 5 ms of the front
     output_join_bytes: int = 64 * 1024  # keeps the frame of a joined event moderate
 
     # the server
