@@ -1,50 +1,15 @@
 // Plain text and numbers as people read them. Pure.
 // Everything a session says is hostile until it has passed clean().
 
-const ESCAPES = new RegExp(
-  [
-    "\\x1b(?:\\][^\\x07\\x1b\\x9c]*(?:\\x07|\\x1b\\\\|\\x9c|$)", // OSC
-    "[PX^_][^\\x1b\\x9c]*(?:\\x1b\\\\|\\x9c|$)", // DCS, SOS, PM, APC
-    "\\[[0-?]*[ -/]*[@-~]", // CSI
-    "[ -/]*[0-~])",
-  ].join("|") + "|\\x9b[0-?]*[ -/]*[@-~]",
-  "g",
-);
-const UNSEEN =
-  /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]|[\u{e0000}-\u{e007f}]/gu;
-const SUSPECT = new RegExp(UNSEEN.source, "u");
-const NAMES = new Map([
-  [0x200e, "LRM"],
-  [0x200f, "RLM"],
-  [0x061c, "ALM"],
-  [0x202a, "LRE"],
-  [0x202b, "RLE"],
-  [0x202c, "PDF"],
-  [0x202d, "LRO"],
-  [0x202e, "RLO"],
-  [0x2066, "LRI"],
-  [0x2067, "RLI"],
-  [0x2068, "FSI"],
-  [0x2069, "PDI"],
-  [0x200b, "ZWSP"],
-  [0x2060, "WJ"],
-  [0xfeff, "BOM"],
-]);
-
-function visible(char) {
-  const code = char.codePointAt(0);
-  if (code === 13) return "";
-  if (code < 32) return String.fromCodePoint(0x2400 + code);
-  return "⟨" + (NAMES.get(code) || "U+" + code.toString(16).toUpperCase().padStart(4, "0")) + "⟩";
-}
+import { INVISIBLE, SUSPECT, visible } from "./text.js";
 
 /** Drop terminal escapes and make control and bidi characters visible, so no text reorders or hides its neighbours. */
-export const clean = (text) => (SUSPECT.test(text) ? text.replace(ESCAPES, "").replace(UNSEEN, visible) : text);
+export const clean = visible;
 
 /** The same JSON value with every unprintable character escaped: safe to copy into a terminal. */
 export function plainJson(raw) {
   const escape = (unit) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0");
-  return SUSPECT.test(raw) ? raw.replace(UNSEEN, (c) => (c < " " ? c : c.split("").map(escape).join(""))) : raw;
+  return SUSPECT.test(raw) ? raw.replace(INVISIBLE, (c) => (c < " " ? c : c.split("").map(escape).join(""))) : raw;
 }
 
 /** A string as it is, nothing as "", anything else as JSON. */

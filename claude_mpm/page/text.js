@@ -14,12 +14,13 @@ const ESCAPE_SEQUENCE = new RegExp(
   "g",
 );
 // Invisible characters that can hide or reorder text. ZWJ, ZWNJ and U+FE0F stay: emoji and many scripts need them.
-const INVISIBLE = new RegExp(
+export const INVISIBLE = new RegExp(
   "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\xad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180e\\u200b\\u200e\\u200f" +
     "\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufeff\\uffa0\\ufff9-\\ufffb\\u{e0000}-\\u{e01ef}]",
   "gu",
 );
-const SUSPECT = new RegExp(INVISIBLE.source, "u");
+/** Tests for one of them without remembering a place, unlike INVISIBLE. */
+export const SUSPECT = new RegExp(INVISIBLE.source, "u");
 const NAMES = new Map([
   [0xad, "SHY"],
   [0x61c, "ALM"],
