@@ -17,9 +17,9 @@ from wsproto.frame_protocol import FrameProtocol
 from claude_mpm.config import Config, Limits
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
-from claude_mpm.server.frames import FrameReader, Received, text_frame
+from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import SessionView
+from claude_mpm.server.websocket.frames import FrameReader, Received, text_frame
 
 BINARY = b"\0binary\0"  # marks a message that is to go back as a binary one
 
@@ -57,9 +57,9 @@ def main() -> None:
 
 if __name__ == "__main__":
     with (
-        mock.patch("claude_mpm.server.receiver.FrameReader", BinaryToo),
-        mock.patch("claude_mpm.server.sender.answer", lambda client, text: text),
-        mock.patch("claude_mpm.server.sender.text_frame", echo_frame),
+        mock.patch("claude_mpm.server.websocket.receiver.FrameReader", BinaryToo),
+        mock.patch("claude_mpm.server.websocket.sender.answer", lambda client, text: text),
+        mock.patch("claude_mpm.server.websocket.sender.text_frame", echo_frame),
         mock.patch("claude_mpm.server.listener.Greeting.frame", lambda self, asker: b""),
     ):
         main()

@@ -22,10 +22,10 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server import proof
 from claude_mpm.server.bind import bind
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.http import proof
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import SessionView
 
 CHROMIUM_ARGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

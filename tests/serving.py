@@ -21,8 +21,8 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from claude_mpm.config import Config, Limits
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
+from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import SessionView
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 INSTANCE = {"port": 8765, "host": "localhost", "working_dir": "/w"}

@@ -20,15 +20,15 @@ from claude_mpm.client import Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ProtocolError, UsageError
 from claude_mpm.feed.log import Log
-from claude_mpm.launch.hook_settings import hook_settings
+from claude_mpm.launch.command.hook_settings import hook_settings
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import Ending, RunInfo
 from claude_mpm.monitor.session import Session
 from claude_mpm.server.bind import bind
-from claude_mpm.server.commands import answer as server_answer
-from claude_mpm.server.replies import Client as CommandClient
-from claude_mpm.server.session_view import SessionView
-from claude_mpm.server.subscription import Subscription
+from claude_mpm.server.commands.commands import answer as server_answer
+from claude_mpm.server.commands.replies import Client as CommandClient
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.commands.subscription import Subscription
 from claude_mpm.system.state_dir import make_spool
 
 SESSION = "11111111-1111-4111-8111-111111111111"

@@ -16,11 +16,11 @@ from support import DATA, ROOT, TIMEOUT, wait_until
 
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed.event import Event
-from claude_mpm.launch import answer_hook
-from claude_mpm.launch.hook_settings import ANSWER_TIME, hook_settings, unanswerable
-from claude_mpm.monitor import answer_desk, question
-from claude_mpm.monitor.answer_desk import HOOK_ENDED, NOBODY_THERE, OUT_OF_TIME, AnswerDesk
-from claude_mpm.monitor.waiting_hook import listen
+from claude_mpm.launch.command import answer_hook
+from claude_mpm.launch.command.hook_settings import ANSWER_TIME, hook_settings, unanswerable
+from claude_mpm.monitor.answers import answer_desk, question
+from claude_mpm.monitor.answers.answer_desk import HOOK_ENDED, NOBODY_THERE, OUT_OF_TIME, AnswerDesk
+from claude_mpm.monitor.answers.waiting_hook import listen
 
 BASH = {
     "hook_event_name": "PermissionRequest",
@@ -418,7 +418,7 @@ def test_the_socket_is_in_a_directory_only_its_owner_may_enter(scene: Scene) -> 
 
 
 def test_the_hook_needs_nothing_but_the_standard_library() -> None:
-    source = (ROOT / "claude_mpm/launch/answer_hook.py").read_text()
+    source = (ROOT / "claude_mpm/launch/command/answer_hook.py").read_text()
     assert "claude_mpm" not in source.split('"""', 2)[2]
 
 

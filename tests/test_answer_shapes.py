@@ -12,7 +12,7 @@ from sightings import patient, values
 from support import DATA
 
 from claude_mpm.errors import ProtocolError
-from claude_mpm.monitor.question import Question, answer_line, parse
+from claude_mpm.monitor.answers.question import Question, answer_line, parse
 
 COLOR, SIZES = "Which color do you want?", "Which sizes do you want?"
 

@@ -19,7 +19,7 @@ from support import TIMEOUT
 from claude_mpm.archive import past as archive_past
 from claude_mpm.archive.past import Past
 from claude_mpm.config import Config
-from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.http.peer_user import PeerCheck
 
 ONE, TWO, THREE = (session_id(number) for number in (1, 2, 3))
 
@@ -207,7 +207,7 @@ def test_sessions_over_http(tmp_path: Path) -> None:
 
 
 def test_a_sessions_events_over_http_are_those_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from claude_mpm.server import http as pages
+    from claude_mpm.server.http import pages
 
     monkeypatch.setattr(pages, "PIECE_BYTES", 2_000)
     recorded_home(tmp_path, "2.1.330")
@@ -223,7 +223,7 @@ def test_a_sessions_events_over_http_are_those_of_the_command(tmp_path: Path, mo
 
 def test_a_stream_that_cannot_go_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from claude_mpm.errors import ProtocolError
-    from claude_mpm.server import http as pages
+    from claude_mpm.server.http import pages
 
     monkeypatch.setattr(pages, "PIECE_BYTES", 2_000)
     recorded_home(tmp_path, "2.0.77")

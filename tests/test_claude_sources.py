@@ -20,7 +20,7 @@ from watchdog.observers.polling import PollingObserver
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
-from claude_mpm.launch.hook_settings import hook_settings
+from claude_mpm.launch.command.hook_settings import hook_settings
 from claude_mpm.sources.files import claude as claude_module
 from claude_mpm.sources.files.claude import ClaudeSources
 from claude_mpm.sources.files.transcripts import Transcripts, slug

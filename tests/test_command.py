@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from claude_mpm.errors import ClaudeNotFound
-from claude_mpm.launch import command
+from claude_mpm.launch.command import command_line as command
 
 ENV = {"PATH": "/usr/bin:/bin", "HOME": "/home/u"}
 SID = "11111111-1111-4111-8111-111111111111"

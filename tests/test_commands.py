@@ -15,11 +15,11 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands import COMMANDS, answer
-from claude_mpm.server.control_commands import CONTROL
-from claude_mpm.server.replies import HISTORY_BYTES, HISTORY_DEFAULT, Client
-from claude_mpm.server.session_view import SessionView
-from claude_mpm.server.subscription import Subscription
+from claude_mpm.server.commands.commands import COMMANDS, answer
+from claude_mpm.server.commands.control import CONTROL
+from claude_mpm.server.commands.replies import HISTORY_BYTES, HISTORY_DEFAULT, Client
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.commands.subscription import Subscription
 
 
 class Desk:

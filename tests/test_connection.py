@@ -17,8 +17,8 @@ from test_frames import CONTINUATION, PING, TEXT, frame
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.patterns import expand
-from claude_mpm.server import fair_share
-from claude_mpm.server.broadcaster import MAX_TAPES
+from claude_mpm.server.websocket import fair_share
+from claude_mpm.server.websocket.broadcaster import MAX_TAPES
 from claude_mpm.system import json_text
 
 NEVER = 10_000.0  # seconds

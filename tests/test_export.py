@@ -22,10 +22,11 @@ from support import DATA, ROOT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
-from claude_mpm.archive import cast, export, frames, markdown, page_bundle, recording
+from claude_mpm.archive import recording
 from claude_mpm.archive.catalog import SessionFile, identify
-from claude_mpm.archive.filming import filmed
-from claude_mpm.archive.page_bundle import BundleError
+from claude_mpm.archive.export import cast, export, frames, markdown, page_bundle
+from claude_mpm.archive.export.filming import filmed
+from claude_mpm.archive.export.page_bundle import BundleError
 from claude_mpm.archive.recorder import Recorder, recording_path
 from claude_mpm.cli.export import run as export_command
 from claude_mpm.errors import ClaudeMpmError, UsageError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from test_accept_pace import FakeClock
 
-from claude_mpm.server.fair_share import ALLOWANCE, MAX_DEBT, SHARE, FairShare
+from claude_mpm.server.websocket.fair_share import ALLOWANCE, MAX_DEBT, SHARE, FairShare
 
 
 def test_a_short_burst_never_waits() -> None:

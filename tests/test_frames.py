@@ -10,7 +10,7 @@ from wsproto.connection import SERVER, Connection
 from wsproto.events import TextMessage
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
-from claude_mpm.server.frames import (
+from claude_mpm.server.websocket.frames import (
     NO_STATUS,
     Closing,
     FrameReader,

@@ -9,9 +9,9 @@ from test_accept_pace import FakeClock
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server.greeting import FRESH, Greeting
-from claude_mpm.server.replies import Asker
-from claude_mpm.server.session_view import SessionView
+from claude_mpm.server.commands.replies import Asker
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.websocket.greeting import FRESH, Greeting
 
 
 class Status:

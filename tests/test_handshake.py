@@ -7,7 +7,7 @@ from serving import TOKEN, UNHURRIED, get, upgrade
 
 from claude_mpm.config import Config, Limits
 from claude_mpm.errors import Refused
-from claude_mpm.server.handshake import Head, Request, accept, admit
+from claude_mpm.server.http.handshake import Head, Request, accept, admit
 
 LIMITS = Limits()
 

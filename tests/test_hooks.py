@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sightings import as_line, kinds, patient, records
 from support import DATA
 
-from claude_mpm.launch import hook_settings
+from claude_mpm.launch.command import hook_settings
 from claude_mpm.sources.parse import hooks
 from claude_mpm.sources.parse.observations import (
     AgentEnded,

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from support import TIMEOUT
 
-from claude_mpm.launch import output_queue
-from claude_mpm.launch.output_queue import OutputQueue
+from claude_mpm.launch.channel import output_queue
+from claude_mpm.launch.channel.output_queue import OutputQueue
 from claude_mpm.system.channel_format import (
     COUNT,
     SIZE,

@@ -86,7 +86,7 @@ def test_console_script_is_the_program(installed: Path) -> None:
 
 def test_installed_server_finds_what_it_serves(installed: Path, tmp_path: Path) -> None:
     code = (
-        "from claude_mpm.server import http as pages; import claude_mpm; print(claude_mpm.__file__);"
+        "from claude_mpm.server.http import pages; import claude_mpm; print(claude_mpm.__file__);"
         "print(len(pages._find('docs/asyncapi.yaml', 'asyncapi.yaml').read_bytes()),"
         "len(pages._page_files(pages._PACKAGE / 'page')['index.html'].read_bytes()))"
     )

@@ -21,7 +21,7 @@ from claude_mpm.archive import past as archive_past
 from claude_mpm.archive.past import Past
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
-from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.http.peer_user import PeerCheck
 
 pytestmark = pytest.mark.browser
 

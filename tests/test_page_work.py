@@ -11,7 +11,7 @@ import pytest
 from page import Page, start_browser
 from support import ROOT
 
-from claude_mpm.server.http import CONTENT_SECURITY_POLICY
+from claude_mpm.server.http.pages import CONTENT_SECURITY_POLICY
 
 pytestmark = pytest.mark.browser
 

@@ -11,11 +11,10 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server import event_lines, proof
-from claude_mpm.server import http as pages
-from claude_mpm.server.handshake import Request
-from claude_mpm.server.replies import Asker
-from claude_mpm.server.session_view import SessionView
+from claude_mpm.server.commands.replies import Asker
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.http import event_lines, pages, proof
+from claude_mpm.server.http.handshake import Request
 
 HTML = "<!doctype html><p>hé</p><script type=module src=page/main.js></script>\n"
 

@@ -18,9 +18,9 @@ from support import TIMEOUT
 
 from claude_mpm.config import Config
 from claude_mpm.errors import Refused
-from claude_mpm.server import sock_diag
-from claude_mpm.server.peer_user import Lookup, PeerCheck, owner, table_pairs
-from claude_mpm.server.sock_diag import Endpoint
+from claude_mpm.server.http import sock_diag
+from claude_mpm.server.http.peer_user import Lookup, PeerCheck, owner, table_pairs
+from claude_mpm.server.http.sock_diag import Endpoint
 
 NOBODY = 65534
 # Captured from /proc/net/tcp and tcp6 of Linux 6.8, x86-64; the uids are made up.

@@ -11,10 +11,10 @@ import pytest
 
 from claude_mpm.errors import ClaudeMpmError, ProtocolError
 from claude_mpm.feed.event import Event
-from claude_mpm.launch.typed_keys import has_keys
-from claude_mpm.monitor import prompts
+from claude_mpm.launch.child.typed_keys import has_keys
+from claude_mpm.monitor.answers import prompts
+from claude_mpm.monitor.answers.prompts import MAX_PROMPT, Prompts
 from claude_mpm.monitor.channel import FrontChannel
-from claude_mpm.monitor.prompts import MAX_PROMPT, Prompts
 from claude_mpm.system.channel_format import line
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 from support import TIMEOUT
 
-from claude_mpm.launch import pty_reader
-from claude_mpm.launch.pty_reader import PtyReader
+from claude_mpm.launch.child import pty_reader
+from claude_mpm.launch.child.pty_reader import PtyReader
 from claude_mpm.system.signals import Signals
 
 

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from planted import KEY, NEAR_MISSES, SECRETS
 
-from claude_mpm.archive.redact import WINDOW, Redactor
-from claude_mpm.archive.secrets import find
+from claude_mpm.archive.export.redact import WINDOW, Redactor
+from claude_mpm.archive.export.secrets import find
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from test_log import KINDS, make, seqs, small_log
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import NEWEST_ONLY, Log
 from claude_mpm.feed.patterns import expand
-from claude_mpm.server.subscription import Subscription
+from claude_mpm.server.commands.subscription import Subscription
 
 
 def drain(one: Subscription, limit: int = 100) -> list[int]:

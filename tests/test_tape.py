@@ -4,8 +4,8 @@ from test_log import make, small_log
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Entry, Log
-from claude_mpm.server.frames import text_frame
-from claude_mpm.server.tape import TAPE_BYTES, Tape
+from claude_mpm.server.websocket.frames import text_frame
+from claude_mpm.server.websocket.tape import TAPE_BYTES, Tape
 
 E, O = ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT  # noqa: E741
 

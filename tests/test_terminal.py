@@ -5,8 +5,8 @@ import termios
 
 import pytest
 
-from claude_mpm.launch.modes import ModeTracker
-from claude_mpm.launch.terminal import Terminal, get_winsize, set_winsize, winsize
+from claude_mpm.launch.child.modes import ModeTracker
+from claude_mpm.launch.child.terminal import Terminal, get_winsize, set_winsize, winsize
 
 CLEAN = b"\x1b[?2004h\x1b[?1049h\x1b[?1000;1002;1006h\x1b[>5u text \x1b[<u\x1b[?1000;1002;1006l\x1b[?1049l\x1b[?2004l"
 

@@ -43,8 +43,8 @@ def pids_in(path: Path) -> list[int]:
 
 def test_the_front_loads_nothing_of_the_monitor() -> None:
     code = (
-        "import sys, claude_mpm.cli.main, claude_mpm.cli.launch, claude_mpm.launch.front, claude_mpm.launch.pty_child,"
-        "claude_mpm.launch.pipe_child, claude_mpm.launch.monitor_process, claude_mpm.launch.hook_settings;"
+        "import sys, claude_mpm.cli.main, claude_mpm.cli.launch, claude_mpm.launch.front, claude_mpm.launch.child.pty_child,"
+        "claude_mpm.launch.child.pipe_child, claude_mpm.launch.monitor_process, claude_mpm.launch.command.hook_settings;"
         "print(*sys.modules)"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

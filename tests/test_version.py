@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_mpm.launch.version import installed_version
+from claude_mpm.launch.command.version import installed_version
 
 
 @pytest.mark.parametrize("place", ["cli.js", "bin/claude.exe"])

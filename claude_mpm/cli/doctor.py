@@ -13,7 +13,7 @@ from pathlib import Path
 
 from claude_mpm.cli.options import command_parser
 from claude_mpm.errors import ClaudeMpmError
-from claude_mpm.launch.command import SETTINGS_SINCE, Command, build
+from claude_mpm.launch.command.command_line import SETTINGS_SINCE, Command, build
 
 VERSION_TIME = 15.0  # seconds; `claude --version` takes one with node, and several on a cold disk
 INOTIFY = Path("/proc/sys/fs/inotify")

@@ -13,11 +13,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from claude_mpm.archive import catalog, export, frames, recording
-from claude_mpm.archive.export import FORMATS, Format
-from claude_mpm.archive.filming import OpenFilm
-from claude_mpm.archive.frames import Frame
-from claude_mpm.archive.redact import Frames, Redactor
+from claude_mpm.archive import catalog, recording
+from claude_mpm.archive.export import export, frames
+from claude_mpm.archive.export.export import FORMATS, Format
+from claude_mpm.archive.export.filming import OpenFilm
+from claude_mpm.archive.export.frames import Frame
+from claude_mpm.archive.export.redact import Frames, Redactor
 from claude_mpm.cli.options import command_parser
 from claude_mpm.cli.terminal_lines import printable, say
 from claude_mpm.client import Client, ProtocolError

@@ -14,9 +14,9 @@ from claude_mpm.cli.startup import announce, bind_port, page_url, require_home, 
 from claude_mpm.cli.terminal_lines import say
 from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
-from claude_mpm.launch import command as claude
 from claude_mpm.launch.become import become
-from claude_mpm.launch.command import Command
+from claude_mpm.launch.command import command_line as claude
+from claude_mpm.launch.command.command_line import Command
 
 if TYPE_CHECKING:
     import socket
@@ -61,9 +61,9 @@ def _claude_command(config: Config) -> Command:
 def _watched(
     config: Config, command: Command, sockets: Sequence[socket.socket], temporary: list[Path], undo: ExitStack
 ) -> int:
+    from claude_mpm.launch.child.terminal import get_winsize, rows_and_cols
     from claude_mpm.launch.front import on_terminal, run_child
     from claude_mpm.launch.monitor_process import fork_monitor
-    from claude_mpm.launch.terminal import get_winsize, rows_and_cols
     from claude_mpm.system.signals import Signals
 
     unanswerable = _unanswerable(config, command)
@@ -110,7 +110,7 @@ def _unanswerable(config: Config, command: Command) -> str | None:
     """Why clients cannot answer Claude's dialogs; None: they can, if Claude gets our hooks."""
     if not config.control:
         return "claude-mpm was started without --websocket-control"
-    from claude_mpm.launch.hook_settings import unanswerable
+    from claude_mpm.launch.command.hook_settings import unanswerable
 
     return unanswerable(command.version, command.print_mode)
 
@@ -128,7 +128,7 @@ def _with_hooks(
     if not claude.takes_settings(command.version):
         number = ".".join(map(str, command.version or ()))
         return command, None, f"Claude runs without our hooks: version {number} has no --settings"
-    from claude_mpm.launch.hook_settings import hook_settings
+    from claude_mpm.launch.command.hook_settings import hook_settings
     from claude_mpm.system.state_dir import make_spool
 
     try:

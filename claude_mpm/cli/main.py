@@ -117,7 +117,7 @@ def _help(args: Sequence[str]) -> int:
 
 def _near_miss(word: str) -> str | None:
     """The command that `word` is probably a misspelling of; None for a prompt and for Claude's own subcommands."""
-    from claude_mpm.launch.command import SUBCOMMANDS
+    from claude_mpm.launch.command.command_line import SUBCOMMANDS
 
     if not _WORD.fullmatch(word) or word in SUBCOMMANDS:
         return None

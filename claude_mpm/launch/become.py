@@ -7,8 +7,8 @@ import signal
 from typing import NoReturn
 
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.channel import Channel
-from claude_mpm.launch.command import Command
+from claude_mpm.launch.channel.channel import Channel
+from claude_mpm.launch.command.command_line import Command
 
 
 def become(command: Command, channel: Channel | None = None) -> NoReturn:

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.channel import Channel
-from claude_mpm.launch.child import Child
-from claude_mpm.launch.command import Command
-from claude_mpm.launch.exit_status import ExitStatus
-from claude_mpm.launch.pty_child import PtyChild
-from claude_mpm.launch.terminal import Terminal
+from claude_mpm.launch.channel.channel import Channel
+from claude_mpm.launch.child.child import Child
+from claude_mpm.launch.child.exit_status import ExitStatus
+from claude_mpm.launch.child.pty_child import PtyChild
+from claude_mpm.launch.child.terminal import Terminal
+from claude_mpm.launch.command.command_line import Command
 from claude_mpm.system.signals import Signals
 
 MONITOR_DIED = "the monitor ended before Claude did; what came after that was not shown to clients"
@@ -71,7 +71,7 @@ def run_child(
 def _child(command: Command, limits: Limits, channel: Channel, signals: Signals, terminal: Terminal) -> Child:
     if on_terminal(command):
         return PtyChild(command, signals, limits, channel, terminal)
-    from claude_mpm.launch.pipe_child import PipeChild  # loads subprocess, which a terminal does not need
+    from claude_mpm.launch.child.pipe_child import PipeChild  # loads subprocess, which a terminal does not need
 
     return PipeChild(command, signals, limits, channel)
 

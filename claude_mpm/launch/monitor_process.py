@@ -10,8 +10,8 @@ import os
 from collections.abc import Callable, Collection
 
 from claude_mpm.errors import LaunchFailed
-from claude_mpm.launch.channel import Channel, close_all, socket_pair
-from claude_mpm.launch.job import open_max
+from claude_mpm.launch.channel.channel import Channel, close_all, socket_pair
+from claude_mpm.launch.child.job import open_max
 
 NICENESS = 5  # where clients keep the machine busy, keys still reach Claude at once
 

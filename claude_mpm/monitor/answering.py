@@ -8,8 +8,8 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.log import Log
-from claude_mpm.monitor.answer_desk import AnswerDesk, Reports
-from claude_mpm.monitor.prompts import Keyboard, Prompts
+from claude_mpm.monitor.answers.answer_desk import AnswerDesk, Reports
+from claude_mpm.monitor.answers.prompts import Keyboard, Prompts
 from claude_mpm.monitor.run_info import RunInfo
 
 

@@ -23,8 +23,8 @@ from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import RunInfo
+from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import SessionView
 from claude_mpm.system import instances
 from claude_mpm.system.poll import wait_ready
 from claude_mpm.system.signals import Signals

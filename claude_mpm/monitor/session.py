@@ -19,12 +19,12 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.answering import Answering
-from claude_mpm.monitor.prompts import Keyboard
+from claude_mpm.monitor.answers.prompts import Keyboard
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
+from claude_mpm.server.commands.session_view import Control, SessionView
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import Control, SessionView
 from claude_mpm.sources.files.claude import ClaudeSources
 from claude_mpm.sources.files.watcher import Watcher
 from claude_mpm.system import instances, state_dir

@@ -6,7 +6,7 @@ import { dict, line, str, when } from "./plain.js";
 
 const NO_SCREEN = "This file has no pictures of the terminal: they need a session that was recorded (--record).";
 
-/** The element that claude_mpm/archive/page_bundle.py puts into an exported page. */
+/** The element that claude_mpm/archive/export/page_bundle.py puts into an exported page. */
 const element = () => document.getElementById("session-events");
 
 /** Whether this page was exported, and so has its only session inside. */

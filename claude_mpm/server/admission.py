@@ -8,9 +8,9 @@ import time
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import Refused
-from claude_mpm.server.connection import Connection
-from claude_mpm.server.http_request import TOO_MANY_HANDSHAKES, HttpRequest
+from claude_mpm.server.http.request import TOO_MANY_HANDSHAKES, HttpRequest
 from claude_mpm.server.process_limits import Capacity
+from claude_mpm.server.websocket.connection import Connection
 
 HANDSHAKE_GRACE = 0.25  # seconds; a client that has just connected is not dropped in favour of a newer one
 

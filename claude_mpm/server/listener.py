@@ -16,23 +16,22 @@ from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.server import http as pages
-from claude_mpm.server import proof
 from claude_mpm.server.accept_pace import AcceptPace
 from claude_mpm.server.admission import Admission
 from claude_mpm.server.bind import require_token
-from claude_mpm.server.broadcaster import Broadcaster
-from claude_mpm.server.connection import Connection
-from claude_mpm.server.demand import Demand
-from claude_mpm.server.greeting import Greeting
-from claude_mpm.server.handshake import Request
-from claude_mpm.server.http_request import HttpRequest, Rights
-from claude_mpm.server.peer_user import PeerCheck
+from claude_mpm.server.commands.replies import Asker, Client
+from claude_mpm.server.commands.session_view import SessionView
+from claude_mpm.server.commands.subscription import Subscription
+from claude_mpm.server.http import pages, proof
+from claude_mpm.server.http.handshake import Request
+from claude_mpm.server.http.peer_user import PeerCheck
+from claude_mpm.server.http.request import HttpRequest, Rights
 from claude_mpm.server.process_limits import capacity, raise_descriptor_limit
-from claude_mpm.server.replies import Asker, Client
-from claude_mpm.server.session_view import SessionView
-from claude_mpm.server.sockets import shut_down
-from claude_mpm.server.subscription import Subscription
+from claude_mpm.server.websocket.broadcaster import Broadcaster
+from claude_mpm.server.websocket.connection import Connection
+from claude_mpm.server.websocket.demand import Demand
+from claude_mpm.server.websocket.greeting import Greeting
+from claude_mpm.system.sockets import shut_down
 
 ACCEPT_PAUSE = 0.2  # seconds; after accept() has failed for want of descriptors or memory
 _LOST = {errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP}  # the listening socket cannot be used any more

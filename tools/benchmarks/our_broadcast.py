@@ -15,8 +15,8 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.server.bind import bind
+from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.listener import Server
-from claude_mpm.server.session_view import SessionView
 from claude_mpm.system.heap import tune_heap
 
 CLIENTS = 2000

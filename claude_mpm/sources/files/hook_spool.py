@@ -1,4 +1,4 @@
-"""The directory into which Claude's hooks put their payloads, one file each; see launch/hook_settings.py."""
+"""The directory into which Claude's hooks put their payloads, one file each; see launch/command/hook_settings.py."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""A session as one file: a page, a text, JSON Lines or an asciicast."""

@@ -1,0 +1,1 @@
+"""The front's end of the channel to the monitor."""

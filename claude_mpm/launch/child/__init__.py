@@ -1,0 +1,1 @@
+"""Claude as a child of ours, on a terminal or on pipes."""

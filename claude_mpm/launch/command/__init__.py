@@ -1,0 +1,1 @@
+"""What Claude is started with: its command line, and the hooks in its settings."""

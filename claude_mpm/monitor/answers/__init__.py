@@ -1,0 +1,1 @@
+"""Claude's questions, answered by clients."""

@@ -1,0 +1,1 @@
+"""Before a connection is a WebSocket: the request, who may ask, and what plain HTTP gets."""
