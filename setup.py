@@ -37,7 +37,9 @@ setup(
     install_requires=["simple-websocket>=1.1,<2", "wsproto>=1.3", "watchdog>=5,<8", "psutil>=6"],
     extras_require={
         "screen": ["pyghostty>=0.1.3,<0.2"],
+        "fleet": ["redis[hiredis]>=5.1,<9"],  # hiredis reads replies in C, which a hub of hundreds of sessions needs
         "test": [
+            "redis[hiredis]>=5.1,<9",
             "pytest>=8",
             "hypothesis>=6",
             "websockets>=14",

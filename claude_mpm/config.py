@@ -67,6 +67,8 @@ class Config(NamedTuple):
     allow_hosts: tuple[str, ...] = ()
     control: bool = False
     hooks: bool = True
+    publish: str | None = None  # the URL of a Redis that gets this session's events; it may hold a password
+    notify_url: str | None = None  # gets a POST when a session starts to need somebody, or ends
     open_page: bool = False
     limits: Limits = Limits()
 

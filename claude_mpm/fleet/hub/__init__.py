@@ -1,0 +1,1 @@
+"""The hub: every instance of every source, served as one."""

@@ -1,0 +1,1 @@
+"""Redis Streams between instances and hubs. The only room that knows redis-py."""
