@@ -45,7 +45,7 @@ def echo_frame(payload: bytes) -> bytes:
 
 def main() -> None:
     log = Log("echo")
-    backend = SessionView(log.snapshot, list, lambda: None, lambda types: None)
+    backend = SessionView(log.snapshot, list, lambda: None, lambda selection: None)
     limits = Limits(message_bytes=1 << 30, commands_waiting=100_000)
     server = Server(bind("127.0.0.1", int(sys.argv[1])), log, Config(limits=limits), backend)
     server.start()

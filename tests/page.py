@@ -22,6 +22,7 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.bind import bind
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.http import proof
@@ -100,8 +101,8 @@ class Instance:
         process = {"process": {"cpu_percent": 12.0, "memory_mb": 310.0, "children": 2}}
         return {**self.log.snapshot(), "websocket_port": self.port, "instance_info": self.info, **process}
 
-    def _demand(self, types: frozenset[str]) -> None:
-        self.demand = types
+    def _demand(self, selection: Selection) -> None:
+        self.demand = selection.types
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ class Served:
             status=self._status,
             instances=lambda: self.instances,
             screen=lambda: self.screen,
-            demand=self.demands.append,
+            demand=lambda selection: self.demands.append(selection.types),
             control=control,
         )
         sockets = bind(config.host, 0)

@@ -184,7 +184,7 @@ def test_a_client_without_the_token_may_not_answer(text: bytes) -> None:
     view = SessionView(dict, list, lambda: None, lambda types: None, answers=Nobody(), prompts=Nobody())
     subscription = Subscription(log)
     client = CommandClient("client-1", log, view, dict, False, subscription)
-    assert json.loads(server_answer(client, text))["data"]["code"] == "forbidden"
+    assert json.loads(server_answer(client, text) or b"")["data"]["code"] == "forbidden"
     assert log.seq == 0
 
 

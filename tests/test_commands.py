@@ -15,11 +15,19 @@ from claude_mpm.errors import LaunchFailed
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.server.commands.commands import COMMANDS, answer
+from claude_mpm.server.commands.commands import COMMANDS
+from claude_mpm.server.commands.commands import answer as run_command
 from claude_mpm.server.commands.control import CONTROL
 from claude_mpm.server.commands.replies import HISTORY_BYTES, HISTORY_DEFAULT, Client
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.commands.subscription import Subscription
+
+
+def answer(client: Client, text: bytes) -> bytes:
+    """The reply, which comes at once."""
+    reply = run_command(client, text)
+    assert reply is not None
+    return reply
 
 
 class Desk:

@@ -450,6 +450,7 @@ def test_a_client_whose_commands_cost_too_much_waits_and_still_gets_pongs_and_ev
     monkeypatch.setattr(fair_share, "MAX_DEBT", NEVER)
     with serving() as served, served.client() as client:
         client.greeted().subscribe("system.error")
+        wait_until(lambda: not client_of(served)._sender._writing.locked(), "the command has been charged for")
         monkeypatch.setattr(fair_share, "SHARE", 1e-9)  # from now on, one command costs hours of rest
         assert client.ask("ping")["type"] == "pong"
         client.send({"command": "ping"})

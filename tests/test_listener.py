@@ -17,6 +17,7 @@ from test_frames import TEXT, frame
 from claude_mpm.config import Config, Limits
 from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 from claude_mpm.server.process_limits import Capacity, capacity
@@ -41,7 +42,10 @@ def unfinished(served: Served) -> int:
 
 
 def subscribers(served: Served) -> int:
-    return sum(client is not None and bool(client.types) for client in list(served.server._admission._clients.values()))
+    return sum(
+        client is not None and bool(client.selection.types)
+        for client in list(served.server._admission._clients.values())
+    )
 
 
 def threads() -> int:
@@ -359,12 +363,12 @@ def test_the_session_is_told_by_one_thread_at_a_time_and_last_the_newest() -> No
     with serving() as served:
         told = served.demands
 
-        def demand(types: frozenset[str]) -> None:
+        def demand(selection: Selection) -> None:
             nonlocal inside, most
             with lock:
                 inside += 1
                 most = max(most, inside)
-            told.append(types)
+            told.append(selection.types)
             with lock:
                 inside -= 1
 

@@ -9,7 +9,7 @@ from serving import UNHURRIED
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed import retention
-from claude_mpm.feed.entry import Entry
+from claude_mpm.feed.entry import Entry, Producer
 from claude_mpm.feed.retention import Evicted, Retention, memory_size
 
 
@@ -85,7 +85,7 @@ def test_retention_holds_the_newest_that_fit(sizes: list[int], max_bytes: int, m
     everything: list[Entry] = []
     gone: list[Entry] = []
     for size in sizes:
-        entry = Entry(len(everything) + 1, ev.SYSTEM_ERROR, bytes(size))
+        entry = Entry(len(everything) + 1, ev.SYSTEM_ERROR, bytes(size), Producer("run-1"))
         everything.append(entry)
         gone += kept.append(entry)
     left = kept.after(0, len(sizes))

@@ -4,6 +4,7 @@ from test_log import make, small_log
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Entry, Log
+from claude_mpm.feed.selection import EVERYWHERE, Selection
 from claude_mpm.server.websocket.frames import text_frame
 from claude_mpm.server.websocket.tape import TAPE_BYTES, Tape
 
@@ -11,7 +12,7 @@ E, O = ev.SYSTEM_ERROR, ev.CLAUDE_OUTPUT  # noqa: E741
 
 
 def tape_of(log: Log, *types: str, start: int = 0) -> Tape:
-    return Tape(log, frozenset(types), start, max_events=4)
+    return Tape(log, Selection((kind, EVERYWHERE) for kind in types), start, max_events=4)
 
 
 def frames(*entries: Entry) -> bytes:
@@ -70,7 +71,7 @@ def test_the_oldest_frames_go_when_the_tape_is_full() -> None:
     size = TAPE_BYTES // 8
     for number in range(20):
         log.append(ev.claude_output("x" * size, number))
-    tape = Tape(log, frozenset({O}), 0, max_events=1)
+    tape = Tape(log, Selection([(O, EVERYWHERE)]), 0, max_events=1)
     while tape.cursor < log.seq:
         tape.advance()
     assert taken(tape, 0) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from claude_mpm.feed.entry import Batch, Entry, Gap
@@ -38,9 +38,13 @@ class Cursor:
         self._high = high or {}
         self.want(low or {})
 
-    def want(self, low: Mapping[str, int]) -> None:
-        """Deliver these types from now on, each starting after the given number, and none before the cursor."""
+    def want(self, low: Mapping[str, int], accepts: Callable[[Entry], bool] | None = None) -> None:
+        """Deliver these types from now on, each starting after the given number, and none before the cursor.
+
+        `accepts` leaves out further entries. They are counted all the same where they are lost.
+        """
         self._low = dict(low)
+        self._accepts = accepts
         self._strict_until = max(low.values(), default=0)  # past this number the type alone decides
 
     def wants(self, event_type: str) -> bool:
@@ -82,14 +86,16 @@ class Cursor:
         return lost, candidates
 
     def _wanted(self, candidates: list[Entry]) -> list[Entry]:
-        low, high = self._low, self._high
+        low, high, accepts = self._low, self._high, self._accepts
         if not high and candidates and candidates[0].seq > self._strict_until:
-            return [entry for entry in candidates if entry.type in low]
-        return [
-            entry
-            for entry in candidates
-            if (kind := entry.type) in low and low[kind] < entry.seq <= high.get(kind, entry.seq)
-        ]
+            wanted = [entry for entry in candidates if entry.type in low]
+        else:
+            wanted = [
+                entry
+                for entry in candidates
+                if (kind := entry.type) in low and low[kind] < entry.seq <= high.get(kind, entry.seq)
+            ]
+        return wanted if accepts is None else [entry for entry in wanted if accepts(entry)]
 
 
 class Follower(Cursor):
@@ -103,8 +109,8 @@ class Follower(Cursor):
         if cursor >= log.seq:
             self._sleep.acquire()
 
-    def want(self, low: Mapping[str, int]) -> None:
-        super().want(low)
+    def want(self, low: Mapping[str, int], accepts: Callable[[Entry], bool] | None = None) -> None:
+        super().want(low, accepts)
         self._everything = False
 
     def wants(self, event_type: str) -> bool:

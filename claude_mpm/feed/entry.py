@@ -8,12 +8,20 @@ from typing import Any, NamedTuple
 from claude_mpm.system import json_text
 
 
+class Producer(NamedTuple):
+    """Whose events these are. A hub's log has those of many instances, any other log those of one."""
+
+    instance_id: str
+    machine: str = ""  # the name of the host the instance runs on
+
+
 class Entry(NamedTuple):
     """One event in the log. Immutable, and shared by every reader."""
 
     seq: int
     type: str
     json: bytes  # the whole message of docs/protocol.md, UTF-8, ready to be sent, written or joined
+    producer: Producer
 
     def message(self) -> dict[str, Any]:
         """Decode the message. Costs as much as parsing its JSON; for readers that need a value from it."""

@@ -24,14 +24,14 @@ from typing import Any
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.cursor import Cursor, Follower
-from claude_mpm.feed.entry import Batch, Entry, Gap
+from claude_mpm.feed.entry import Batch, Entry, Gap, Producer
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.patterns import expand
 from claude_mpm.feed.retention import Evicted, Retention
 from claude_mpm.feed.state import State
 from claude_mpm.system import json_text
 
-__all__ = ["NEWEST_ONLY", "Batch", "Cursor", "Entry", "Follower", "Gap", "Log"]
+__all__ = ["NEWEST_ONLY", "Batch", "Cursor", "Entry", "Follower", "Gap", "Log", "Producer"]
 
 NEWEST_ONLY = frozenset({ev.CLAUDE_SCREEN, ev.SYSTEM_STATUS})  # each replaces the one before, which is then no loss
 BLOCK = 64  # entries taken under one lock while history is walked backwards
@@ -42,13 +42,25 @@ _quoted = lru_cache(maxsize=64)(json_text.dumps)  # of the few strings that ever
 
 
 class Log:
-    """The event log of one instance. Any thread may call any method, and none blocks."""
+    """The event log of one instance. Any thread may call any method, and none blocks.
+
+    A hub's log also holds the events of other instances, which relay() adds.
+
+    Args:
+        machine: the name of the host, for readers that select by it.
+    """
 
     def __init__(
-        self, instance_id: str, limits: Limits | None = None, wall_clock: Callable[[], float] = time.time
+        self,
+        instance_id: str,
+        limits: Limits | None = None,
+        wall_clock: Callable[[], float] = time.time,
+        *,
+        machine: str = "",
     ) -> None:
         limits = limits or Limits()
         self.instance_id = instance_id
+        self._producer = Producer(instance_id, machine)
         self._instance_id_json = json_text.dumps(instance_id)
         self._clock = wall_clock
         self._lock = threading.Lock()  # guards everything below
@@ -56,7 +68,7 @@ class Log:
         self._state = State()
         self._structured = Retention(limits.structured_bytes, limits.structured_events)
         self._output = Retention(limits.output_bytes)
-        self._newest: dict[str, Entry] = {}
+        self._newest: dict[tuple[str, str], Entry] = {}  # by type and instance_id
         self._evicted = Evicted()
         self._followers: list[Follower] = []  # replaced, never changed, so that append() can walk it without the lock
 
@@ -81,27 +93,53 @@ class Log:
             stamp = timestamp or ev.rfc3339(self._clock())  # here, so that timestamps follow the order of the numbers
             middle = f'{stamp}","seq":{seq},"instance_id":'.encode()
             session = self._session_json(event)
-            entry = Entry(seq, kind, b"".join((opening, middle, self._instance_id_json, session, closing, data, b"}")))
-            self._keep(entry)
-            self._seq = seq
-            followers = self._followers
-        for follower in followers:
+            message = b"".join((opening, middle, self._instance_id_json, session, closing, data, b"}"))
+            entry = self._keep(Entry(seq, kind, message, self._producer))
+        self._wake(kind)
+        return entry
+
+    def relay(self, kind: str, message: Mapping[str, Any], producer: Producer) -> Entry:
+        """Number and keep an event of another instance, and wake the followers that want its type.
+
+        Args:
+            message: the whole event without `seq`, which becomes its first member.
+
+        Raises:
+            TypeError, ValueError: it cannot be encoded. It then takes no number.
+        """
+        rest = json_text.dumps(message)
+        with self._lock:
+            seq = self._seq + 1
+            entry = self._keep(Entry(seq, kind, b'{"seq":%d,%b' % (seq, rest[1:]), producer))
+        self._wake(kind)
+        return entry
+
+    def _wake(self, kind: str) -> None:
+        for follower in self._followers:
             if follower.wants(kind):
                 follower.wake()
-        return entry
 
     def _session_json(self, event: Event) -> bytes:
         session_id = event.session_id or self._state.session_id
         return b"" if session_id is None else b',"session_id":' + _quoted(session_id)
 
-    def _keep(self, entry: Entry) -> None:
+    def _keep(self, entry: Entry) -> Entry:
+        """Add the entry, whose seq is the next one."""
         assert self._lock.locked()
         if entry.type in NEWEST_ONLY:
-            self._newest[entry.type] = entry
-            return
-        retention = self._output if entry.type == ev.CLAUDE_OUTPUT else self._structured
-        for gone in retention.append(entry):
-            self._evicted.add(gone.type, gone.seq)
+            self._newest[entry.type, entry.producer.instance_id] = entry
+        else:
+            retention = self._output if entry.type == ev.CLAUDE_OUTPUT else self._structured
+            for gone in retention.append(entry):
+                self._evicted.add(gone.type, gone.seq)
+        self._seq = entry.seq
+        return entry
+
+    def forget_instance(self, instance_id: str) -> None:
+        """Drop the newest-only entries of an instance that has gone."""
+        with self._lock:
+            for kind in NEWEST_ONLY:
+                self._newest.pop((kind, instance_id), None)
 
     # --- reading ---
 
@@ -182,7 +220,7 @@ class Log:
     def _backwards(self, types: frozenset[str], since: int, before: int) -> Iterator[Entry]:
         """The kept entries of these types with since < seq < before, newest first."""
         with self._lock:
-            newest_only = [entry for kind, entry in self._newest.items() if kind in types]
+            newest_only = [entry for (kind, _), entry in self._newest.items() if kind in types]
         newest_only = [entry for entry in sorted(newest_only, key=_seq, reverse=True) if since < entry.seq < before]
         walks = [self._walk_back(retention, types, since, before) for retention in self._retentions(types)]
         return heapq.merge(newest_only, *walks, key=_seq, reverse=True)
@@ -207,9 +245,9 @@ class Log:
         return [retention for retention, held in candidates if kinds & held]
 
     def newest(self, event_type: str) -> Entry | None:
-        """The last entry of a newest-only type."""
+        """The last entry of a newest-only type, of this log's own instance."""
         with self._lock:
-            return self._newest.get(event_type)
+            return self._newest.get((event_type, self.instance_id))
 
     def gap(self, since: int, patterns: Iterable[str], until: int | None = None) -> Gap | None:
         """What matches with since < seq <= until, but is no longer kept."""
@@ -230,7 +268,7 @@ class Log:
         with self._lock:
             gap = self._lost(after, low, high) if after < self._evicted.last_seq else None
             runs = [run for retention in retentions if (run := retention.after(after, limit))]
-            runs += [[entry] for kind, entry in self._newest.items() if entry.seq > after and kind in low]
+            runs += [[entry] for (kind, _), entry in self._newest.items() if entry.seq > after and kind in low]
             newest_seq = self._seq
         if len(runs) > 1:
             return gap, sorted((entry for run in runs for entry in run), key=_seq)[:limit], newest_seq

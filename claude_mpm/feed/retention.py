@@ -9,9 +9,9 @@ from operator import attrgetter
 
 from claude_mpm.feed.entry import Entry
 
-# Bytes an entry takes beside its JSON: the tuple (72), its number (32), and a list slot with the list's spare room (up
-# to 24). Measured with tracemalloc on CPython 3.11: 113 bytes; the rest covers what malloc rounds up.
-ENTRY_OVERHEAD = 128
+# Bytes an entry takes beside its JSON: the tuple (80), its number (32), and a list slot with the list's spare room (up
+# to 24). Measured with tracemalloc on CPython 3.11: 121 bytes; the rest covers what malloc rounds up.
+ENTRY_OVERHEAD = 136
 EXACT = 16_384  # evicted numbers remembered one by one for each type, so that a recent gap is exact; 128 KiB
 SAMPLED = 8_192  # older evicted numbers remembered for each type: every 256th at first, fewer as they add up; 64 KiB
 STRIDE = 256

@@ -140,7 +140,7 @@ def _serve(
         status=status,
         instances=lambda: instances.live(config.state_dir),
         screen=lambda: _newest_screen(events),
-        demand=lambda types: None,
+        demand=lambda selection: None,
         past=past,
     )
     with ExitStack() as undo:

@@ -18,6 +18,7 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
+from claude_mpm.feed.selection import Selection
 from claude_mpm.monitor.answering import Answering
 from claude_mpm.monitor.answers.prompts import Keyboard
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
@@ -66,7 +67,7 @@ class Session:
         notice: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.info = info
-        self.log = Log(info["instance_id"], config.limits)
+        self.log = Log(info["instance_id"], config.limits, machine=info.get("hostname", ""))
         self._config = config
         self._run = run
         self._sockets = sockets
@@ -274,11 +275,11 @@ class Session:
         """Tell the clients that something of ours is impaired. Any thread."""
         self.log.append(ev.system_error(sentence, component, severity="warning"))
 
-    def _demand(self, types: frozenset[str]) -> None:
+    def _demand(self, selection: Selection) -> None:
         if self._sampler is not None:
-            self._sampler.set_active(ev.SYSTEM_STATUS in types)
+            self._sampler.set_active(ev.SYSTEM_STATUS in selection.types)
         if self._screen is not None:
-            self._screen.set_active(ev.CLAUDE_SCREEN in types)
+            self._screen.set_active(ev.CLAUDE_SCREEN in selection.types)
 
     def _tick(self) -> None:
         self.log.append(ev.system_status(self.status()))

@@ -8,6 +8,7 @@ import time
 
 from claude_mpm.config import Limits
 from claude_mpm.errors import Refused
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.http.request import TOO_MANY_HANDSHAKES, HttpRequest
 from claude_mpm.server.process_limits import Capacity
 from claude_mpm.server.websocket.connection import Connection
@@ -96,9 +97,9 @@ class Admission:
         """WebSocket clients connected now."""
         return len(self._clients)
 
-    def subscribed(self) -> list[frozenset[str]]:
-        """The event types each client subscribes to. Takes no lock: list() copies a dict's values in one step."""
-        return [client.types for client in list(self._clients.values()) if client is not None]
+    def subscribed(self) -> list[Selection]:
+        """The events each client subscribes to. Takes no lock: list() copies a dict's values in one step."""
+        return [client.selection for client in list(self._clients.values()) if client is not None]
 
     def has_trusted_client(self) -> bool:
         """Whether a client runs that gave the token."""

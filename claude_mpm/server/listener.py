@@ -56,7 +56,7 @@ class Server:
         self._peers = PeerCheck()
         self._pace = AcceptPace()
         self._admission = Admission(config.limits)
-        self._demand = Demand(self._admission.subscribed, lambda types: session.demand(types))
+        self._demand = Demand(session.on_demand, self._admission.subscribed, lambda wanted: session.demand(wanted))
         self._greeting = Greeting(lambda: self.client_count)
         self._broadcaster = Broadcaster(log, config.limits.batch_events)
         # Two pipes. Closing the second end makes the first one readable, for every thread that polls it.

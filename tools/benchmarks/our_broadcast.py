@@ -26,7 +26,7 @@ JOIN_TIME = 30.0  # seconds
 def main() -> None:
     tune_heap()
     pad, log = "x" * int(sys.argv[1]), Log("bench")
-    backend = SessionView(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda types: None)
+    backend = SessionView(status=log.snapshot, instances=list, screen=lambda: None, demand=lambda selection: None)
     sockets = bind(None, 0)
     server = Server(sockets, log, Config(limits=Limits(clients=CLIENTS, handshakes=CLIENTS)), backend)
     server.start()

@@ -8,6 +8,7 @@ from typing import Any
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.patterns import MAX_PATTERNS
+from claude_mpm.feed.selection import EVERYWHERE
 from claude_mpm.server.commands.control import ANSWERS, CONTROL, PROMPTS
 from claude_mpm.server.commands.params import Params
 from claude_mpm.server.commands.past import PAST
@@ -25,11 +26,14 @@ from claude_mpm.server.commands.replies import (
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.system import json_text
 
+MAX_RULES = 4_096  # patterns of one client, times the instances and machines each was subscribed to for
 
-def answer(client: Client, text: bytes) -> bytes:
+
+def answer(client: Client, text: bytes) -> bytes | None:
     """Execute a command and return its reply as JSON. Never raises for what a client can send.
 
-    Only the client's sender thread may call it.
+    None where a hub passed the command on to another instance: the reply goes to `client.late_replies`. Only the
+    client's sender thread may call it.
     """
     fields: dict[str, Any] = {}
     command: str | None = None
@@ -37,15 +41,31 @@ def answer(client: Client, text: bytes) -> bytes:
         message = _decode(text)
         fields = _request_id(message)
         command = _command(message)
+        if message.get("instance_id") not in (None, client.log.instance_id):
+            if command not in _SCOPED or client.backend.router is None:
+                _pass_on(client, message)
+                return None
+            message = {**message, "instances": [message["instance_id"]]}
         run = _runs(client.backend).get(command)
         if run is None:
             raise ProtocolError("unknown_command", f"there is no command {command[:MAX_ECHO]}")
-        if message.get("instance_id") not in (None, client.log.instance_id):
-            raise ProtocolError("wrong_instance", f"this is instance {client.log.instance_id}")
         return run(client, Params(message), fields)
     except ProtocolError as error:
         data = {"code": error.code, "message": str(error), "command": command and command[:MAX_ECHO]}
         return reply("error", data, **fields)
+
+
+def _pass_on(client: Client, message: Mapping[str, Any]) -> None:
+    """Give a command to the instance that it names."""
+    router = client.backend.router
+    if router is None:
+        raise ProtocolError("wrong_instance", f"this is instance {client.log.instance_id}")
+    put = client.late_replies.expect()
+    try:
+        router.route(message, trusted=client.trusted, may_read_past=client.may_read_past, reply=put)
+    except ProtocolError:
+        client.late_replies.cancel()
+        raise
 
 
 def _decode(text: bytes) -> dict[str, Any]:
@@ -75,15 +95,18 @@ def _command(message: Mapping[str, Any]) -> str:
 
 
 def _subscribe(client: Client, params: Params, fields: dict[str, Any]) -> bytes:
-    channels, since = params.patterns("channels"), params.number("since")
+    channels, since, scopes = params.patterns("channels"), params.number("since"), params.scopes()
     if len({*channels, *client.subscription.patterns}) > MAX_PATTERNS:
         raise ProtocolError("invalid_params", f"a client may have at most {MAX_PATTERNS} patterns")
-    seq = client.subscription.add(channels, since)
+    if len({(channel, scope) for channel in channels for scope in scopes} | client.subscription.rules) > MAX_RULES:
+        raise ProtocolError("invalid_params", f"a client may have at most {MAX_RULES} pairs of pattern and instance")
+    seq = client.subscription.add(channels, since, scopes)
     return reply("subscribed", {"channels": list(client.subscription.patterns), "seq": seq}, **fields)
 
 
 def _unsubscribe(client: Client, params: Params, fields: dict[str, Any]) -> bytes:
-    client.subscription.remove(params.patterns("channels"))
+    scopes = params.scopes()
+    client.subscription.remove(params.patterns("channels"), None if scopes == [EVERYWHERE] else scopes)
     return reply("unsubscribed", {"channels": list(client.subscription.patterns)}, **fields)
 
 
@@ -120,6 +143,7 @@ def _ping(client: Client, params: Params, fields: dict[str, Any]) -> bytes:
     return reply("pong", {}, **fields)
 
 
+_SCOPED = frozenset({"subscribe", "unsubscribe"})  # with the `instance_id` of another instance, a hub selects by it
 COMMANDS: dict[str, Run] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,

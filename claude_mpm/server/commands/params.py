@@ -8,8 +8,11 @@ from typing import Any
 
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed.patterns import MAX_PATTERNS, is_pattern
+from claude_mpm.feed.selection import EVERYWHERE, Scope
 
 MAX_SEARCH = 1_000  # characters of a text to search for, or of a directory's name
+MAX_SCOPES = 1_000  # instances, or machines, in one command
+MAX_SCOPE = 256  # characters of an instance's id or a machine's name
 
 
 class Params:
@@ -27,6 +30,26 @@ class Params:
             raise ProtocolError("invalid_params", f"{name} must be a list of patterns such as *, agent.*, todo.update")
         if len(value) > MAX_PATTERNS:
             raise ProtocolError("invalid_params", f"{name} may have at most {MAX_PATTERNS} patterns")
+        return value
+
+    def scopes(self) -> list[Scope]:
+        """Where the events are to come from: `instances` (ids), `machines` (names), or everywhere without either."""
+        instances, machines = self._names("instances"), self._names("machines")
+        if instances is None and machines is None:
+            return [EVERYWHERE]
+        chosen = [Scope(instance_id=name) for name in instances or ()]
+        return list(dict.fromkeys([*chosen, *(Scope(machine=name) for name in machines or ())]))
+
+    def _names(self, name: str) -> list[str] | None:
+        value = self._values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(
+            isinstance(text, str) and 0 < len(text) <= MAX_SCOPE for text in value
+        ):
+            raise ProtocolError("invalid_params", f"{name} must be a list of names")
+        if len(value) > MAX_SCOPES:
+            raise ProtocolError("invalid_params", f"{name} may have at most {MAX_SCOPES} entries")
         return value
 
     def number(self, name: str, lowest: int = 0, highest: int = 2**53) -> int | None:

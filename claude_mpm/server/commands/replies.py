@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Gap, Log
+from claude_mpm.server.commands.late_replies import LateReplies
 from claude_mpm.server.commands.params import Params
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.commands.subscription import Subscription
@@ -37,6 +38,7 @@ class Client(Asker):
     """An asker that stays connected and may subscribe."""
 
     subscription: Subscription
+    late_replies: LateReplies = field(default_factory=LateReplies, kw_only=True)
 
 
 # Executes a command; the mapping has the members that its reply repeats (`request_id`).

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.selection import Selection
 
 ON_DEMAND = frozenset({ev.SYSTEM_STATUS, ev.CLAUDE_SCREEN})  # costly; made only while a client subscribes to them
 
@@ -56,6 +57,18 @@ class Prompts(Protocol):
     def send_prompt(self, text: str, client: str) -> None: ...
 
 
+class Router(Protocol):
+    """Where a hub's clients reach the instances behind it."""
+
+    def route(
+        self, message: Mapping[str, Any], *, trusted: bool, may_read_past: bool, reply: Callable[[bytes], None]
+    ) -> None:
+        """Pass on a command that names another instance; `reply` gets the one answer, as JSON, from any thread.
+
+        Does not block. Raises ProtocolError when the command cannot be passed on; there is no other reply then.
+        """
+
+
 @dataclass(frozen=True)
 class SessionView:
     """Functions that any connection's thread may call, several at a time. None may block for long.
@@ -64,18 +77,22 @@ class SessionView:
         status: returns the data of system.status without `connected_clients`, which the server adds.
         instances: returns the instance_info of every live instance of this user.
         screen: returns the data of claude.screen; None when there is no picture.
-        demand: is told which types of ON_DEMAND have a subscriber, whenever that changes, by one thread at a time.
+        demand: is told who subscribes to which types of `on_demand`, whenever that changes, by one thread at a time.
         control: acts on Claude for clients with the token; None when it is switched off, or impossible.
         answers: answers Claude's questions for them; None where they may not.
         prompts: enters prompts for them; None where they may not.
         past: the sessions that are over; None where they are not served.
+        router: passes commands on to other instances, in a hub; None elsewhere.
+        on_demand: the types that `demand` is told of.
     """
 
     status: Callable[[], Mapping[str, Any]]
     instances: Callable[[], list[dict[str, Any]]]
     screen: Callable[[], Mapping[str, Any] | None]
-    demand: Callable[[frozenset[str]], None]
+    demand: Callable[[Selection], None]
     control: Control | None = None
     past: Past | None = None
     answers: Answers | None = None
     prompts: Prompts | None = None
+    router: Router | None = None
+    on_demand: frozenset[str] = ON_DEMAND

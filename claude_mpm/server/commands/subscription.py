@@ -1,4 +1,4 @@
-"""Decides what one client receives: new events of its types and, where it asked for them, stored ones before those."""
+"""Decides what one client receives: new events it selected and, where it asked for them, stored ones before those."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from claude_mpm.feed.log import Batch, Cursor, Entry, Gap, Log
 from claude_mpm.feed.patterns import expand
+from claude_mpm.feed.selection import EVERYWHERE, NOTHING, Coverage, Scope, Selection
 
 
 class Due(NamedTuple):
@@ -20,62 +21,91 @@ class Due(NamedTuple):
 class Subscription:
     """The channels of one client. Belongs to its sender thread, except for `cursor`; nothing here blocks.
 
-    For each type it remembers the seq after which the client receives everything. Subscribing again with an earlier
-    `since` replays only the events in between; a second cursor reads them to the end before the live one continues.
-    Unsubscribing from a type forgets what was received of it.
+    For each type and scope it remembers the seq after which the client receives everything. Subscribing again with an
+    earlier `since` replays only the events in between; a second cursor reads them to the end before the live one
+    continues. Unsubscribing from a type forgets what was received of it.
     """
 
     def __init__(self, log: Log) -> None:
-        self.patterns: list[str] = []
+        self.selection = NOTHING
         self._log = log
-        self._covered: dict[str, int] = {}
+        self._rules: dict[tuple[str, Scope], None] = {}  # what was subscribed to, in that order
+        self._covered = Coverage()
+        self._covered_live = Coverage()
         self._stored: Cursor | None = None
         self._stored_reason: Literal["slow_client", "expired"] = "expired"
         self._live = Cursor(log, log.seq)
         self._newest_start = 0  # after this seq, the client receives every event of all its types
 
-    def add(self, patterns: Iterable[str], since: int | None = None) -> int:
+    @property
+    def patterns(self) -> list[str]:
+        """The patterns subscribed to, wherever the events come from."""
+        return list(dict.fromkeys(pattern for pattern, _ in self._rules))
+
+    @property
+    def rules(self) -> frozenset[tuple[str, Scope]]:
+        """The patterns subscribed to, each with where the events come from."""
+        return frozenset(self._rules)
+
+    def add(self, patterns: Iterable[str], since: int | None = None, scopes: Iterable[Scope] = (EVERYWHERE,)) -> int:
         """Subscribe, and return the seq of the newest event.
 
         Args:
             patterns: well-formed patterns of event types.
             since: also replay the events stored after this seq. A seq above the newest comes from an earlier run of the
                 program, and is treated as the newest.
+            scopes: where the events come from.
         """
         assert self._stored is None, "commands are not executed during a replay"
         now = self._log.seq
-        wanted = list(patterns)
-        self.patterns += [pattern for pattern in dict.fromkeys(wanted) if pattern not in self.patterns]
+        wanted, scopes = list(patterns), list(scopes)
         if not self._covered:
             self._live.cursor = now  # nothing was subscribed to, so there is nothing to skip
         start = now if since is None else min(since, now)
-        live = dict(self._live.low)
+        before = self._covered.copy()
         replay: dict[str, int] = {}  # per type, the last seq to replay
         for kind in expand(wanted):
-            live.setdefault(kind, now)
-            covered = self._covered.get(kind, now)
-            if start < covered:
-                replay[kind] = covered
-            self._covered[kind] = min(start, covered)
-        self._live.want(live)
+            for scope in scopes:
+                covered = before.get(kind, scope, now)
+                if start < covered:
+                    replay[kind] = max(covered, replay.get(kind, 0))
+                self._covered_live.put(kind, scope, self._covered_live.get(kind, scope, now))
+                self._covered.put(kind, scope, min(start, covered))
+        self._rules |= dict.fromkeys((pattern, scope) for pattern in wanted for scope in scopes)
+        self._changed()
         self._newest_start = now
         if replay:
-            self._stored = Cursor(self._log, start, dict.fromkeys(replay, start), replay)
-            self._stored_reason = "expired"
+            self._replay(start, replay, before)
         return now
 
-    def remove(self, patterns: Iterable[str]) -> None:
-        """Unsubscribe from exactly these patterns. Types that a remaining pattern covers stay subscribed."""
-        gone = set(patterns)
-        self.patterns = [pattern for pattern in self.patterns if pattern not in gone]
-        wanted = expand(self.patterns)
-        self._covered = {kind: seq for kind, seq in self._covered.items() if kind in wanted}
-        self._live.want({kind: seq for kind, seq in self._live.low.items() if kind in wanted})
+    def _replay(self, start: int, until: dict[str, int], before: Coverage) -> None:
+        """Deliver next, from `start`, what is covered now and was not covered `before`."""
+        self._stored = Cursor(self._log, start, high=until)
+        after, low = self._covered.copy(), dict.fromkeys(until, start)
+        scoped = after.scoped or before.scoped
+        self._stored.want(low, (lambda entry: after.covers(entry) and not before.covers(entry)) if scoped else None)
+        self._stored_reason = "expired"
 
-    @property
-    def types(self) -> frozenset[str]:
-        """The event types subscribed to."""
-        return frozenset(self._covered)
+    def remove(self, patterns: Iterable[str], scopes: Iterable[Scope] | None = None) -> None:
+        """Unsubscribe from exactly these patterns, in these scopes or in all of them.
+
+        Types that a remaining pattern covers stay subscribed.
+        """
+        gone, where = set(patterns), None if scopes is None else set(scopes)
+        self._rules = {
+            (pattern, scope): None
+            for pattern, scope in self._rules
+            if pattern not in gone or (where is not None and scope not in where)
+        }
+        wanted = {(kind, scope) for pattern, scope in self._rules for kind in expand([pattern])}
+        self._covered.keep(wanted)
+        self._covered_live.keep(wanted)
+        self._changed()
+
+    def _changed(self) -> None:
+        live = self._covered_live
+        self._live.want(live.lowest(), live.copy().covers if live.scoped else None)
+        self.selection = Selection(self._covered)
 
     @property
     def replaying(self) -> bool:

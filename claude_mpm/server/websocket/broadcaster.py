@@ -8,10 +8,11 @@ from typing import Protocol
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Follower, Log
+from claude_mpm.feed.selection import NOTHING, Selection
 from claude_mpm.server.websocket.tape import Tape
 
 ROUND_PAUSE = 0.01  # seconds between two rounds; too short to be noticed, and it halves the cost of many clients
-MAX_TAPES = 8  # one for each set of types; clients with further sets read the log themselves
+MAX_TAPES = 8  # one for each selection; clients with further ones read the log themselves
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +21,8 @@ class Listener(Protocol):
     """A client as the broadcaster sees it: a Sender."""
 
     @property
-    def types(self) -> frozenset[str]:
-        """The event types that the client subscribes to."""
+    def selection(self) -> Selection:
+        """The events that the client subscribes to."""
 
     @property
     def cursor(self) -> int:
@@ -51,7 +52,7 @@ class Broadcaster:
         self._lock = threading.Lock()  # guards the next
         self._clients: dict[Listener, None] = {}  # in the order in which they came
         # The thread's own.
-        self._tapes: dict[frozenset[str], Tape] = {}
+        self._tapes: dict[Selection, Tape] = {}
         self._wanted: frozenset[str] = frozenset()
 
     def start(self) -> None:
@@ -114,10 +115,10 @@ class Broadcaster:
     def _round(self) -> bool:
         """Offer every client what is new. Returns whether there is more."""
         groups = self._groups()
-        self._tapes = {types: tape for types, tape in self._tapes.items() if types in groups}
+        self._tapes = {selection: tape for selection, tape in self._tapes.items() if selection in groups}
         more = False
-        for types, clients in groups.items():
-            tape = self._tape(types, clients)
+        for selection, clients in groups.items():
+            tape = self._tape(selection, clients)
             if tape is not None:
                 tape.advance()
                 more |= tape.cursor < self._log.seq
@@ -125,28 +126,28 @@ class Broadcaster:
                 more |= client.offer(tape)
         return more
 
-    def _groups(self) -> dict[frozenset[str], list[Listener]]:
+    def _groups(self) -> dict[Selection, list[Listener]]:
         """The clients, grouped by what they subscribe to. From now on the log wakes this thread for all these types."""
         with self._lock:
             clients = list(self._clients)
-        groups: dict[frozenset[str], list[Listener]] = {}
+        groups: dict[Selection, list[Listener]] = {}
         for client in clients:
-            groups.setdefault(client.types, []).append(client)
-        groups.pop(frozenset(), None)
-        wanted = frozenset().union(*groups)
+            groups.setdefault(client.selection, []).append(client)
+        groups.pop(NOTHING, None)
+        wanted = frozenset().union(*(selection.types for selection in groups))
         if wanted != self._wanted:
             self._wanted = wanted
             assert self._follower is not None
             self._follower.want(dict.fromkeys(wanted, 0))
         return groups
 
-    def _tape(self, types: frozenset[str], clients: list[Listener]) -> Tape | None:
-        """The tape of these types; None when their clients have to read the log themselves.
+    def _tape(self, selection: Selection, clients: list[Listener]) -> Tape | None:
+        """The tape of these events; None when their clients have to read the log themselves.
 
         There is none for pictures of the terminal: only the newest counts, and a client that is behind skips the rest.
         """
-        tape = self._tapes.get(types)
-        if tape is None and ev.CLAUDE_SCREEN not in types and len(self._tapes) < MAX_TAPES:
+        tape = self._tapes.get(selection)
+        if tape is None and ev.CLAUDE_SCREEN not in selection.types and len(self._tapes) < MAX_TAPES:
             start = min(client.cursor for client in clients)
-            tape = self._tapes[types] = Tape(self._log, types, start, self._max_batch)
+            tape = self._tapes[selection] = Tape(self._log, selection, start, self._max_batch)
         return tape

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from claude_mpm.config import Limits
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.commands.replies import Client
 from claude_mpm.server.websocket.broadcaster import Broadcaster
 from claude_mpm.server.websocket.connection_state import ConnectionState
@@ -30,7 +31,7 @@ class Connection:
         stopping: a descriptor that becomes readable when the server stops.
         greeting: the first message.
         broadcaster: sends new events to clients that are up to date.
-        changed: called by the sender thread when `types` has changed.
+        changed: called by the sender thread when `selection` has changed.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class Connection:
         self._sender = Sender(self._state, client, greeting, broadcaster, changed)
 
     @property
-    def types(self) -> frozenset[str]:
-        """The event types that the client subscribes to. Any thread."""
-        return self._sender.types
+    def selection(self) -> Selection:
+        """The events that the client subscribes to. Any thread."""
+        return self._sender.selection
 
     @property
     def trusted(self) -> bool:

@@ -1,28 +1,33 @@
-"""Which of the events that cost something to make are wanted by anybody."""
+"""Which of the events that cost something to make are wanted, and from where."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 
-from claude_mpm.server.commands.session_view import ON_DEMAND
+from claude_mpm.feed.selection import NOTHING, Selection
 
 
 class Demand:
-    """Tells the session which of ON_DEMAND have a subscriber, whenever that changes.
+    """Tells the session which events made on demand have a subscriber, whenever that changes.
 
     Args:
-        subscribed: returns the types that each client subscribes to. Called with a lock held, so it must take none.
+        types: those that are made on demand.
+        subscribed: returns what each client subscribes to. Called with a lock held, so it must take none.
         tell: SessionView.demand.
     """
 
     def __init__(
-        self, subscribed: Callable[[], Iterable[frozenset[str]]], tell: Callable[[frozenset[str]], None]
+        self,
+        types: frozenset[str],
+        subscribed: Callable[[], Iterable[Selection]],
+        tell: Callable[[Selection], None],
     ) -> None:
+        self._types = types
         self._subscribed = subscribed
         self._tell = tell
         self._lock = threading.Lock()  # guards the next two
-        self._told: frozenset[str] = frozenset()
+        self._told = NOTHING
         self._telling = False
 
     def update(self) -> None:
@@ -32,7 +37,9 @@ class Demand:
         """
         while True:
             with self._lock:
-                demand = ON_DEMAND & frozenset().union(*self._subscribed())
+                demand = NOTHING
+                for selection in self._subscribed():
+                    demand |= selection.only(self._types)
                 if self._telling or demand == self._told:
                     return
                 self._told, self._telling = demand, True

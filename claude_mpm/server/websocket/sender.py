@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from claude_mpm.feed.selection import NOTHING, Selection
 from claude_mpm.server.commands.commands import answer
 from claude_mpm.server.commands.replies import Client, gap_message
 from claude_mpm.server.commands.subscription import Due
@@ -44,7 +45,7 @@ class Sender:
         client: whose commands are executed.
         greeting: the first message.
         broadcaster: sends the new events while this thread sleeps.
-        changed: called by the sender thread when `types` has changed.
+        changed: called by the sender thread when `selection` has changed.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Sender:
         broadcaster: Broadcaster,
         changed: Callable[[], None],
     ) -> None:
-        self.types: frozenset[str] = frozenset()  # subscribed to; written by the sender thread
+        self.selection: Selection = NOTHING  # subscribed to; written by the sender thread
         self._state = state
         self._client = client
         self._subscription = client.subscription
@@ -63,6 +64,8 @@ class Sender:
         self._broadcaster = broadcaster
         self._changed = changed
         self._slice = send_slice(state.limits.send_time)
+        self._late_replies = client.late_replies
+        self._late_replies.wake = state.wake
         self._share = FairShare()
         self._thread = threading.Thread(target=self._run, name=f"{client.name}-sender")
         self._writing = threading.Lock()  # guards the socket's sending side and the next two; see above
@@ -91,6 +94,7 @@ class Sender:
         """Wait for the thread to end, which it does once `state.gone` is set and the socket is shut down."""
         if self._thread.ident is not None:
             self._thread.join()
+        self._late_replies.close()
         self._broadcaster.remove(self)
 
     # --- the broadcaster's thread ---
@@ -106,7 +110,7 @@ class Sender:
         try:
             if self._unsent or self._catching_up:
                 return False  # the sender has been woken
-            if tape is not None and tape.types != self.types:
+            if tape is not None and tape.selection != self.selection:
                 return False  # they have just changed, so another round is due
             due = tape.after(self.cursor, OFFER_BYTES) if tape is not None and self._subscription.level else None
             if tape is None or due is None:
@@ -163,7 +167,9 @@ class Sender:
     def _send_next(self) -> bool:
         """Send control frames, then one reply or one batch of events. False: there is nothing to send at the moment."""
         control = self._control_frames()
-        if self._may_answer():
+        if self._late_replies and not self._subscription.replaying:
+            self._write(control + text_frame(self._late_replies.get()))
+        elif self._may_answer():
             started = time.thread_time()
             self._write(control + self._answer())
             self._share.charge(time.thread_time() - started)
@@ -180,9 +186,10 @@ class Sender:
         return True
 
     def _may_answer(self) -> bool:
-        """Whether there is a command to be executed now: not during a replay, nor before its client's turn has come."""
+        """Whether there is a command to be executed now: not during a replay, nor before its client's turn has come,
+        nor while the client has to take replies of other instances first."""
         state = self._state
-        if not state.commands or self._subscription.replaying:
+        if not state.commands or self._subscription.replaying or self._late_replies.full:
             return False
         return state.last_seq is not None or self._share.rest() == 0
 
@@ -190,7 +197,7 @@ class Sender:
         """Leave the socket to the broadcaster until there is something to do; then write what it could not."""
         state = self._state
         hurry, self._was_full = self._was_full, False
-        rest = self._share.rest() if state.commands else None
+        rest = self._share.rest() if state.commands and not self._late_replies.full else None
         self._writing.release()
         try:
             if self._subscription.behind(self._client.log.seq):  # a round may have passed by while we held the socket
@@ -254,10 +261,11 @@ class Sender:
         return text_frame(gap_message(self._client.log.instance_id, due.gap, due.reason))
 
     def _answer(self) -> bytes:
-        """Execute the oldest command."""
-        frame = text_frame(answer(self._client, self._state.commands.get()))
-        if self._subscription.types != self.types:
-            self.types = self._subscription.types
+        """Execute the oldest command. Nothing is returned if another instance is going to answer it."""
+        reply = answer(self._client, self._state.commands.get())
+        frame = b"" if reply is None else text_frame(reply)
+        if self._subscription.selection != self.selection:
+            self.selection = self._subscription.selection
             self._catching_up = True
             self._changed()
             self._broadcaster.wake()

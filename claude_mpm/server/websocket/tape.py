@@ -1,4 +1,4 @@
-"""The most recent events as ready-made WebSocket frames, shared by all clients that subscribe to the same types."""
+"""The most recent events as ready-made WebSocket frames, shared by all clients that select the same events."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from claude_mpm.feed.log import Cursor, Log
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.websocket.frames import text_frame
 
 BATCH_BYTES = 128 * 1024  # the size one chunk aims at
@@ -24,17 +25,19 @@ class Chunk(NamedTuple):
 
 
 class Tape:
-    """The frames of all events of `types` with start < seq <= cursor. Belongs to the broadcaster's thread; never blocks."""
+    """The frames of all events of `selection` with start < seq <= cursor. Belongs to the broadcaster's thread; never blocks."""
 
-    def __init__(self, log: Log, types: frozenset[str], start: int, max_events: int) -> None:
+    def __init__(self, log: Log, selection: Selection, start: int, max_events: int) -> None:
         """`max_events`: the number of events that are read from the log at once, at most."""
-        self.types = types
+        self.selection = selection
         self.start = start  # grows as the oldest frames are dropped
         self._max_events = max_events
         self._batch = min(16, max_events)  # events to read at once; adapts to their size
         self._chunks: deque[Chunk] = deque()
         self._size = 0  # bytes
-        self._cursor = Cursor(log, start, dict.fromkeys(types, start))
+        self._cursor = Cursor(log, start)
+        low = dict.fromkeys(selection.types, start)
+        self._cursor.want(low, selection.accepts if selection.scoped else None)
 
     @property
     def cursor(self) -> int:
