@@ -14,6 +14,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.feed.state import State
+from claude_mpm.fleet.hub.roster import Roster
 
 SESSION = "11111111-1111-4111-8111-111111111111"
 INSTANCE = "22222222-2222-4222-8222-222222222222"
@@ -39,6 +40,7 @@ FULL_STATUS = STATUS | {
     "launch_method": "exec",
     "process": {"cpu_percent": 1.5, "memory_mb": 200.0, "children": 2},
     "monitor": {"cpu_percent": 0.1, "memory_mb": 30.5, "threads": 9, "output_dropped": 0},
+    "fleet": Roster([]).fleet(),
 }
 
 EVENTS: dict[str, list[Callable[[], Event]]] = {
@@ -344,11 +346,19 @@ def test_a_broken_frame_fails(breaks: Callable[[dict[str, Any]], object]) -> Non
         check(frame)
 
 
-def test_a_reply_or_a_gap_with_a_number_fails() -> None:
-    for frame in (REPLIES[0], as_sent(EVENTS[ev.SYSTEM_GAP][1]())):
-        check(frame | {"timestamp": STAMP})
-        with pytest.raises(AssertionError, match="the frame"):
-            check(frame | {"timestamp": STAMP, "seq": 1})
+def test_a_reply_with_a_number_fails() -> None:
+    frame = REPLIES[0] | {"timestamp": STAMP}
+    check(frame)
+    with pytest.raises(AssertionError, match="the frame"):
+        check(frame | {"seq": 1})
+
+
+def test_a_gap_with_a_number_says_whose_it_is() -> None:
+    frame = as_sent(EVENTS[ev.SYSTEM_GAP][1]()) | {"timestamp": STAMP}
+    check(frame | {"seq": 1})
+    del frame["instance_id"]
+    with pytest.raises(AssertionError, match="the frame"):
+        check(frame | {"seq": 1})
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ ROOMS: dict[str, set[str]] = {
         "screen",
         "feed",
     }
-    | {"system", *BASE},
+    | {"fleet", "fleet.hub", "fleet.redis", "system", *BASE},
     "monitor": {"monitor.answers", "launch", "archive", "archive.export", "sources.files", "server", "server.commands"}
-    | {"fleet", "fleet.redis", "screen", "feed", "system", *BASE},
+    | {"fleet", "fleet.hub", "fleet.redis", "screen", "feed", "system", *BASE},
     "monitor.answers": {"launch.command", "sources.files", "feed", "system", *BASE},
     "launch": {"launch.child", "launch.channel", "launch.command", "system", *BASE},
     "launch.child": {"launch.channel", "launch.command", "system", *BASE},
@@ -43,7 +43,7 @@ ROOMS: dict[str, set[str]] = {
     "server.commands": {"feed", "system", *BASE},
     "fleet": {"client", "feed", "system", *BASE},
     "fleet.redis": {"fleet", "client", "feed", "system", *BASE},
-    "fleet.hub": {"fleet", "fleet.redis", "server", "server.commands", "archive", "feed", "system", *BASE},
+    "fleet.hub": {"fleet", "server", "server.commands", "feed", "system", *BASE},
     "screen": {"feed", "system", *BASE},
     "client": {"feed", "system", *BASE},
     "demo": set(),

@@ -22,6 +22,7 @@ Source = Literal[
 QuestionState = Literal["asked", "delivered", "applied", "withdrawn"]
 QUESTION_OVER: frozenset[QuestionState] = frozenset({"applied", "withdrawn"})
 Decision = Literal["allow", "allow_session", "deny"]
+GapReason = Literal["slow_client", "expired", "before_start", "source_changed"]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 
 MAX_TASK = 1_000  # characters of a delegation's task, which Claude is asked to say in 3 to 5 words
@@ -422,10 +423,16 @@ def system_error(
     return Event(SYSTEM_ERROR, data, "monitor")
 
 
-def system_gap(
-    from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]
-) -> Event:
-    """Events that one client can no longer be sent. It is made for that client alone and has no seq of its own."""
+def system_gap(from_seq: int, to_seq: int, counts: Mapping[str, int], reason: GapReason) -> Event:
+    """Events that one client can no longer be sent, or that a hub does not have.
+
+    The first is made for that client alone and has no seq of its own.
+
+    Args:
+        counts: per event type; empty where nobody knows.
+        reason: `slow_client` the client was overtaken, `expired` no longer kept, `before_start` older than a hub's first
+            look, `source_changed` between the two ways by which a hub reaches an instance.
+    """
     return Event(
         SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor"
     )

@@ -70,8 +70,12 @@ class InstanceInfo(_InstanceInfo, total=False):
     started_at: str
     claude_mpm_version: str
     claude_version: str | None
-    kind: Literal["replay", "overview"]
+    kind: Literal["replay", "overview", "hub"]
     capabilities: list[str]
+    machine: str  # the next four come from a hub
+    source: str
+    reachable: bool
+    status: dict[str, Any]
 
 
 class _Todo(TypedDict):
@@ -328,6 +332,7 @@ class _SystemStatus(TypedDict):
 class SystemStatus(_SystemStatus, total=False):
     """`system.status`, which is also the greeting and the reply to `get_status`."""
 
+    fleet: dict[str, Any]  # of a hub
     launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
     waiting_for: WaitingFor | None
@@ -362,7 +367,7 @@ class SystemGap(TypedDict):
     from_seq: int
     to_seq: int
     counts: dict[str, int]
-    reason: Literal["slow_client", "expired"]
+    reason: ev.GapReason
 
 
 class _SystemControl(TypedDict):

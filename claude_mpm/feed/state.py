@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from claude_mpm.feed import event as ev
@@ -43,6 +44,18 @@ class State:
         fold = _FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)
+
+    def restore(self, status: Mapping[str, Any]) -> None:
+        """Begin with what `system.status` of another process said. Fields that it lacks stay as they are."""
+        self.session_id = status.get("session_id", self.session_id)
+        for group in (self._session, self._claude):
+            group |= {key: status[key] for key in group if key in status}
+        self._agents = status.get("agents", self._agents)
+        self._todos = status.get("todos", self._todos)
+        self._usage = status.get("usage", self._usage)
+        self._last_message = status.get("last_message", self._last_message)
+        questions = status.get("questions", self._questions.values())
+        self._questions = {question["request_id"]: question for question in questions}
 
     def snapshot(self) -> dict[str, Any]:
         """A new dict that stays as it is: the values in it are replaced by later events, never changed."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,10 @@ from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.info import instance_info
 from claude_mpm.monitor.run_info import RunInfo
+from claude_mpm.monitor.serving import registered, wait_until_told
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.listener import Server
 from claude_mpm.system import instances
-from claude_mpm.system.poll import wait_ready
 from claude_mpm.system.signals import Signals
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,6 @@ Read = Callable[[Mapping[str, Any]], Generator[Event, None, None]]  # gets `inst
 LOG_EVENTS = 200_000  # events kept of a replayed session; a running one keeps 10,000
 LOG_BYTES = 32 * 1024 * 1024  # memory they may take; what is older is read with `get_session`
 JOIN_TIME = 2.0  # seconds
-TOLD_TO_STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
 def replay(
@@ -146,7 +144,7 @@ def _serve(
     with ExitStack() as undo:
         signals = undo.enter_context(Signals())
         undo.callback(past.close)
-        undo.enter_context(_registered(config, info))
+        undo.enter_context(registered(config, info))
         server = Server(sockets, events, config, view)
         undo.callback(server.join, JOIN_TIME)
         undo.callback(server.stop)
@@ -155,21 +153,7 @@ def _serve(
         undo.callback(playing.join, JOIN_TIME)
         undo.callback(playing.stop)
         playing.start()
-        while not signals.read() & TOLD_TO_STOP:
-            wait_ready([signals.fd])
-
-
-@contextmanager
-def _registered(config: Config, info: Mapping[str, Any]) -> Iterator[None]:
-    """Other instances and tools find this one meanwhile."""
-    try:
-        instances.register(config.state_dir, info, config.token)
-    except OSError as error:
-        log.warning("other instances and tools do not find this one: %s", error)
-    try:
-        yield
-    finally:
-        instances.unregister(config.state_dir, info["instance_id"])
+        wait_until_told(signals)
 
 
 def _newest_screen(events: Log) -> Mapping[str, Any] | None:
