@@ -53,8 +53,10 @@ class Relay:
 
     def _instances(self, source: Source, data: Mapping[str, Any]) -> None:
         infos = data.get("instances")
-        valid = [info for info in infos if isinstance(info, dict)] if isinstance(infos, list) else []
-        for instance_id in self._roster.update(source, valid):
+        if not isinstance(infos, list):
+            self._complain(source, "a list of instances that is none")
+            return
+        for instance_id in self._roster.update(source, [info for info in infos if isinstance(info, dict)]):
             self._log.forget_instance(instance_id)
             self._requests.give_up(instance_id)
         self._changed()
