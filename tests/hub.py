@@ -36,6 +36,7 @@ class FakeSource:
         self.sent: queue.Queue[tuple[Mapping[str, Any], bool]] = queue.Queue()
         self.wanted: Mapping[str, frozenset[str]] = {}
         self.gone = False  # send() fails
+        self.attended = False
         self.deliver: Callable[[Frame], None] = lambda frame: None
 
     def start(self, deliver: Callable[[Frame], None]) -> None:
@@ -54,6 +55,9 @@ class FakeSource:
 
     def want(self, wanted: Mapping[str, frozenset[str]]) -> None:
         self.wanted = wanted
+
+    def attend(self, present: bool) -> None:
+        self.attended = present
 
     # --- what a test does ---
 

@@ -258,6 +258,19 @@ def test_output_is_asked_for_only_while_somebody_looks() -> None:
         wait_until(lambda: source.wanted == {}, "nobody looks")
 
 
+def test_questions_wait_only_while_somebody_who_may_answer_is_there() -> None:
+    source = FakeSource()
+    with serving_hub(source, config=Config(token=TOKEN, control=True)) as served:
+        source.lists(ONE)
+        with served.client(request=upgrade(f"/?token={TOKEN}&readonly=1")) as client:
+            client.greeted().subscribe("todo.*")
+            assert not source.attended
+        with served.client(request=upgrade(f"/?token={TOKEN}")) as client:
+            client.greeted().subscribe("todo.*")
+            wait_until(lambda: source.attended, "the source is told")
+        wait_until(lambda: not source.attended, "nobody is there")
+
+
 def test_the_newest_picture_of_each_terminal_is_kept() -> None:
     source = FakeSource()
     picture = {"cols": 1, "rows": 1, "cursor": {"row": 0, "col": 0, "visible": True}, "lines": [], "title": None}

@@ -488,3 +488,15 @@ def test_a_hundred_clients_that_come_and_vanish_leave_nothing() -> None:
                 client.sock.close()
         wait_until(lambda: served.server.client_count == 0 and len(open_fds()) == fds)
         wait_until(lambda: not served.server._threads)
+
+
+def test_a_client_may_give_up_its_right_to_act() -> None:
+    config = Config(token=TOKEN)
+    with serving(config, FakeControl()) as served:
+        for query, may in (("readonly=1", False), ("readonly=0", True)):
+            with served.client(request=upgrade(f"/?token={TOKEN}&{query}")) as client:
+                client.greeted()
+                wait_until(lambda: served.server.client_count == 1, "the client is served")
+                assert served.server.has_trusted_client() is may
+                assert (client.ask("interrupt")["type"] == "done") is may
+            wait_until(lambda: served.server.client_count == 0, "the client has gone")

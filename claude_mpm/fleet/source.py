@@ -61,3 +61,9 @@ class Source(Protocol):
 
         Any thread; does not block. Instances that are not listed, or of which the source knows nothing, get none.
         """
+
+    def attend(self, present: bool) -> None:
+        """Say whether somebody is connected who may act on Claude: only then do its questions wait for an answer.
+
+        Any thread; does not block. False until said otherwise.
+        """

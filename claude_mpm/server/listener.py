@@ -16,6 +16,7 @@ from claude_mpm.config import Config
 from claude_mpm.errors import Refused
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
+from claude_mpm.feed.selection import Selection
 from claude_mpm.server.accept_pace import AcceptPace
 from claude_mpm.server.admission import Admission
 from claude_mpm.server.bind import require_token
@@ -56,7 +57,8 @@ class Server:
         self._peers = PeerCheck()
         self._pace = AcceptPace()
         self._admission = Admission(config.limits)
-        self._demand = Demand(session.on_demand, self._admission.subscribed, lambda wanted: session.demand(wanted))
+        admission = self._admission
+        self._demand = Demand(session.on_demand, admission.subscribed, admission.has_trusted_client, self._tell_session)
         self._greeting = Greeting(lambda: self.client_count)
         self._broadcaster = Broadcaster(log, config.limits.batch_events)
         # Two pipes. Closing the second end makes the first one readable, for every thread that polls it.
@@ -135,6 +137,10 @@ class Server:
     def status(self) -> dict[str, Any]:
         """The complete data of system.status."""
         return {**self._session.status(), "connected_clients": self.client_count}
+
+    def _tell_session(self, wanted: Selection, attended: bool) -> None:
+        self._session.demand(wanted)
+        self._session.attended(attended)
 
     def _end_listeners(self) -> None:
         with self._lock:

@@ -50,6 +50,7 @@ class Hub:
             info["instance_id"], config.limits._replace(structured_events=LOG_EVENTS, structured_bytes=LOG_BYTES)
         )
         self._info = info
+        self._control = config.control
         self._sources = list(sources)
         self._started = time.monotonic()
         self._roster = Roster(self._sources)
@@ -68,6 +69,7 @@ class Hub:
             past=past,
             router=self._requests,
             on_demand=ON_REQUEST,
+            attended=self._attended,
         )
 
     def start(self) -> None:
@@ -106,6 +108,10 @@ class Hub:
         with self._demand_lock:
             self._demand = selection
         self._tell_sources()
+
+    def _attended(self, present: bool) -> None:
+        for source in self._sources:
+            source.attend(present and self._control)
 
     def _tell_sources(self) -> None:
         """Tell every source which of its instances somebody looks at. Any thread."""

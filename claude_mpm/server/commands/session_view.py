@@ -84,6 +84,7 @@ class SessionView:
         past: the sessions that are over; None where they are not served.
         router: passes commands on to other instances, in a hub; None elsewhere.
         on_demand: the types that `demand` is told of.
+        attended: is told whether a client is connected that may act on Claude, like `demand`.
     """
 
     status: Callable[[], Mapping[str, Any]]
@@ -96,3 +97,4 @@ class SessionView:
     prompts: Prompts | None = None
     router: Router | None = None
     on_demand: frozenset[str] = ON_DEMAND
+    attended: Callable[[bool], None] = lambda present: None

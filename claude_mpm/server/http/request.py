@@ -29,7 +29,7 @@ class Rights:
     """What a client may do.
 
     Attributes:
-        trusted: it presented the valid token.
+        trusted: it presented the valid token, and did not give up its right to act with `readonly=1`.
         may_read_past: it presented the token, or is known to be a process of our user or of root.
     """
 
@@ -107,11 +107,11 @@ class HttpRequest:
 
     def _admit(self, request: Request) -> Rights:
         public = pages.is_public(request.path) and not request.websocket
-        trusted = admit(request, self._config, public=public)
+        has_token = admit(request, self._config, public=public)
         if self._config.token is None and not public:
             # last, since it can be slow where it has to read a table
-            return Rights(trusted, self._peers.check(self.sock, self.started))
-        return Rights(trusted, trusted)
+            return Rights(False, self._peers.check(self.sock, self.started))
+        return Rights(has_token and request.query.get("readonly") != "1", has_token)
 
     def _read(self, head: Head) -> Request | None:
         """Read to the end of the head. Returns None when the peer has gone or the server stops."""

@@ -1,4 +1,4 @@
-"""Which of the events that cost something to make are wanted, and from where."""
+"""What the clients make worth doing: events that cost something to make, and waiting for answers."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from claude_mpm.feed.selection import NOTHING, Selection
 
 
 class Demand:
-    """Tells the session which events made on demand have a subscriber, whenever that changes.
+    """Tells the session which events made on demand have a subscriber, and whether anybody may act, when that changes.
 
     Args:
         types: those that are made on demand.
         subscribed: returns what each client subscribes to. Called with a lock held, so it must take none.
-        tell: SessionView.demand.
+        attended: returns whether a client is connected that may act on Claude. The same holds.
+        tell: gets both.
     """
 
     def __init__(
         self,
         types: frozenset[str],
         subscribed: Callable[[], Iterable[Selection]],
-        tell: Callable[[Selection], None],
+        attended: Callable[[], bool],
+        tell: Callable[[Selection, bool], None],
     ) -> None:
         self._types = types
         self._subscribed = subscribed
+        self._attended = attended
         self._tell = tell
         self._lock = threading.Lock()  # guards the next two
-        self._told = NOTHING
+        self._told = (NOTHING, False)
         self._telling = False
 
     def update(self) -> None:
@@ -40,11 +43,12 @@ class Demand:
                 demand = NOTHING
                 for selection in self._subscribed():
                     demand |= selection.only(self._types)
-                if self._telling or demand == self._told:
+                told = (demand, self._attended())
+                if self._telling or told == self._told:
                     return
-                self._told, self._telling = demand, True
+                self._told, self._telling = told, True
             try:
-                self._tell(demand)
+                self._tell(*told)
             finally:
                 with self._lock:
                     self._telling = False
