@@ -94,8 +94,8 @@ class FakeSource:
 class ServedHub:
     """A running hub."""
 
-    def __init__(self, config: Config, *sources: FakeSource, hub_id: str = HUB) -> None:
-        sockets = bind(None, 0)
+    def __init__(self, config: Config, *sources: FakeSource, hub_id: str = HUB, port: int = 0) -> None:
+        sockets = bind(None, port)
         self.port: int = sockets[0].getsockname()[1]
         info = instance(0) | {"instance_id": hub_id, "port": self.port, "kind": "hub", "capabilities": ["hub"]}
         self.hub = Hub(config, info, sockets, list(sources))
@@ -106,8 +106,10 @@ class ServedHub:
 
 
 @contextmanager
-def serving_hub(*sources: FakeSource, config: Config | None = None, hub_id: str = HUB) -> Iterator[ServedHub]:
-    served = ServedHub(config or Config(), *sources, hub_id=hub_id)
+def serving_hub(
+    *sources: FakeSource, config: Config | None = None, hub_id: str = HUB, port: int = 0
+) -> Iterator[ServedHub]:
+    served = ServedHub(config or Config(), *sources, hub_id=hub_id, port=port)
     try:
         yield served
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,13 @@ def wait_until(condition: Callable[[], T], what: str = "the condition", timeout:
             raise AssertionError(f"{what} did not come true in {timeout:g} s")
         _tick.wait(0.01)
     return value
+
+
+def free_port() -> int:
+    """A port of the IPv4 loopback that nobody listens on at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def open_fds() -> dict[int, str]:

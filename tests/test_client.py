@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import simple_websocket
 from scripted_server import ScriptedServer, close_wake_pipe, scripted
-from support import ROOT, TIMEOUT, wait_until
+from support import ROOT, TIMEOUT, free_port, wait_until
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.server import ServerProtocol
@@ -77,12 +77,6 @@ def follow() -> Iterator[Callable[..., Reader]]:
     for client, reader in readers:
         client.close()
         reader.join()
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def answer_once(answer: bytes) -> tuple[int, threading.Thread]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from scripted_server import ScriptedServer, scripted
-from support import ROOT, TIMEOUT
+from support import ROOT, TIMEOUT, free_port
 
 TOOLS = ["find_websocket_port.py", "test_websocket_quick.py", "test_websocket.py"]
 STATUS = {
@@ -91,12 +91,6 @@ def test_without_libraries_the_checkouts_own_python_is_taken(bare: tuple[Path, s
 
 
 # --- find_websocket_port.py ------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def test_free_port_is_exit_code_0() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from program import PROGRAM, environment, gone, port_in, registered, run, script, wait_gone
-from support import TIMEOUT, wait_until
+from support import TIMEOUT, free_port, wait_until
 from terminal import Terminal
 from watching import Watcher
 
@@ -106,12 +105,6 @@ def test_a_monitor_that_is_told_to_stop_leaves_claude_alone(home: Path, tmp_path
         terminal.write(b"on\r")
         terminal.wait_for(b"got on")
         assert terminal.wait() == 4
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("method", ["subprocess", "exec"])
