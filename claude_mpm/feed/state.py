@@ -35,8 +35,8 @@ class State:
         self._usage: dict[str, Any] | None = None
         self._last_message: dict[str, Any] | None = None
 
-    def apply(self, event: Event) -> None:
-        """Fold in one event. A type that does not matter here changes nothing.
+    def apply(self, event: Event) -> bool:
+        """Fold in one event. Returns whether it is of a type that matters here; any other changes nothing.
 
         Raises:
             KeyError: the event's data lacks a required field. Nothing has changed then.
@@ -44,6 +44,7 @@ class State:
         fold = _FOLDS.get(event.type)
         if fold is not None:
             fold(self, event)
+        return fold is not None
 
     def restore(self, status: Mapping[str, Any]) -> None:
         """Begin with what `system.status` of another process said. Fields that it lacks stay as they are."""

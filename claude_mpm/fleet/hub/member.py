@@ -10,6 +10,7 @@ from typing import Any
 from claude_mpm.feed.entry import Producer
 from claude_mpm.feed.event import Event
 from claude_mpm.feed.state import State
+from claude_mpm.fleet.hub.summary import Standing, standing, summary
 from claude_mpm.fleet.source import Frame, Source
 
 MAX_NAME = 256  # characters of a machine's name
@@ -33,6 +34,7 @@ class Member:
         self.seq = 0
         self._feeding: Source | None = None  # whose events are relayed
         self._state = State()
+        self._told: tuple[Standing, dict[str, Any], int] | None = None  # what summary() returned; None once it is stale
 
     def feeds(self, source: Source, reachable: Mapping[Source, bool]) -> bool:
         """Whether the frames of this source count: it is the first, in the user's order, that is reachable."""
@@ -48,6 +50,7 @@ class Member:
     def restore(self, status: Mapping[str, Any]) -> None:
         """The instance says how it stands. With the lock held."""
         assert self.lock.locked()
+        self._told = None
         try:
             self._state.restore(status)
         except (KeyError, TypeError, AttributeError) as error:  # not made by a claude-mpm, or by a much newer one
@@ -61,11 +64,16 @@ class Member:
             frame["type"], frame["data"], "monitor", None, session_id if isinstance(session_id, str) else None
         )
         try:
-            self._state.apply(event)
+            if self._state.apply(event):
+                self._told = None
         except (KeyError, TypeError, AttributeError) as error:
             log.info("%s: an event cannot be used: %s", self.producer.instance_id, error)
 
-    def snapshot(self) -> dict[str, Any]:
-        """How it stands: `system.status`, as far as events tell it. With the lock held."""
-        assert self.lock.locked()
-        return self._state.snapshot() | {"seq": self.seq}
+    def summary(self) -> tuple[Standing, dict[str, Any], int]:
+        """How it stands, in a word and as a short `system.status`, and the bytes of that. Takes the lock."""
+        with self.lock:
+            if self._told is None:
+                snapshot = self._state.snapshot()
+                self._told = (standing(snapshot), *summary(snapshot))
+            stands, short, size = self._told
+            return stands, {**short, "seq": self.seq}, size

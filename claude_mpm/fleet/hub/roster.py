@@ -8,7 +8,6 @@ from typing import Any
 
 from claude_mpm.feed.entry import Producer
 from claude_mpm.fleet.hub.member import Member
-from claude_mpm.fleet.hub.summary import standing, summary
 from claude_mpm.fleet.source import Source
 
 MAX_MEMBERS = 100_000  # instances; further ones are left out, so that a hostile publisher cannot fill the memory
@@ -100,9 +99,7 @@ class Roster:
                 "reachable": reachable,
             }
             if size < LISTED_BYTES:
-                with member.lock:
-                    snapshot = member.snapshot()
-                info["status"], bytes_ = summary(snapshot)
+                _, info["status"], bytes_ = member.summary()
                 size += bytes_
             listed.append(info)
         return listed
@@ -113,8 +110,7 @@ class Roster:
         machines: set[str] = set()
         of_source = dict.fromkeys(self._sources, 0)
         for member, source, reachable in self._where():
-            with member.lock:
-                stands = standing(member.snapshot())
+            stands, _, _ = member.summary()
             counts["instances"] += 1
             counts[stands if reachable else "unreachable"] += 1
             machines.add(member.producer.machine)

@@ -12,7 +12,7 @@ Standing = Literal["needs_you", "working", "idle", "ended"]
 
 MAX_CHARS = 1_000  # of the texts of one summary's waiting_for, and of its last_message
 MAX_SHOWN = 5  # agents, todos in progress, and questions
-_WHOLE = ("session_id", "session_start", "claude_status", "claude_pid", "activity", "ended", "usage", "seq")
+_WHOLE = ("session_id", "session_start", "claude_status", "claude_pid", "activity", "ended", "usage")
 
 
 def standing(status: Mapping[str, Any]) -> Standing:
