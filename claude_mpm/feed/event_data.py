@@ -330,6 +330,7 @@ class SystemStatus(_SystemStatus, total=False):
 
     launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
+    activity_since: str | None
     waiting_for: WaitingFor | None
     questions: list[ClaudeQuestion]
     ended: dict[str, Any] | None
