@@ -14,6 +14,7 @@ from claude_mpm.errors import UsageError
 DESCRIPTION = "Start Claude Code and watch, from a browser or a script, what it is doing."
 EPILOG = """\
 commands:
+  status               say in one line how many sessions need you, for a status bar (--json)
   instances            list what is running on this machine (--json)
   watch [PORT]         print events as they come
   answer [PORT]        list what Claude asks, or answer it (needs --websocket-control)
