@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import socket
+import subprocess
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program import run
+from program import PROGRAM, environment, run, script
 from serving import TOKEN, Served, ask, get, serving
 from support import TIMEOUT
+from terminal import Terminal
 
 from claude_mpm.cli import instance_states, status
 from claude_mpm.config import Config
@@ -203,6 +207,21 @@ def test_as_a_program_it_exits_with_what_it_found(instance: Callable[..., Served
     done = run("status", "--format", "{x}", home=home, cwd=tmp_path)
     assert (done.stdout, done.returncode, done.stderr.count(b"\n")) == (b"", 2, 1)
     assert b"exit code" in run("status", "--help", home=home, cwd=tmp_path).stdout
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+def test_tmux_shows_the_line_even_though_the_exit_code_is_1(
+    instance: Callable[..., Served], home: Path, tmp_path: Path
+) -> None:
+    instance(WAITING)
+    program = script(tmp_path, f'exec {shlex.join(PROGRAM)} "$@"', "claude-mpm")
+    config = tmp_path / "tmux.conf"
+    config.write_text("set -g status-right '#(claude-mpm status)'\n")
+    env = environment(home, PATH=f"{program.parent}:/usr/bin:/bin", TMUX_TMPDIR=str(tmp_path))
+    tmux = ["tmux", "-L", "test", "-f", str(config)]
+    with Terminal([*tmux, "new-session", "sh"], env=env, cwd=tmp_path) as terminal:
+        terminal.wait_for(b"1 needs you")
+        subprocess.run([*tmux, "kill-server"], env=env, check=True, timeout=TIMEOUT)
 
 
 # --- a hub -----------------------------------------------------------------------------------------
