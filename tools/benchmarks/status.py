@@ -46,7 +46,9 @@ def measure(repeat: int, seconds: float) -> Iterator[Row]:
 def _wait_for_all(where: World, command: list[str]) -> None:
     """Until every instance has been found. LookupError."""
     for _ in range(50):
-        shown = subprocess.run(command, env=where.env, cwd=where.home, capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(
+            command, env=where.env, cwd=where.home, capture_output=True, text=True, check=True
+        ).stdout
         if shown == f"{INSTANCES} idle\n":
             return
         time.sleep(0.1)
