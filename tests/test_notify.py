@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,7 @@ from typing import Any
 
 import pytest
 from program import registered, run, script
-from support import TIMEOUT, wait_until
+from support import ROOT, TIMEOUT, wait_until
 
 from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
@@ -331,3 +333,36 @@ def test_what_fails_is_in_the_log_without_the_url(home: Path, tmp_path: Path) ->
         wait_until(lambda: "connection refused" in logged(), "the failure in the log")
         wait_until(lambda: not registered(home), "the end of the monitor")
     assert SECRET not in logged()
+
+
+# --- the documentation -----------------------------------------------------------------------------
+
+TEXT = (ROOT / "docs" / "status-line.md").read_text(encoding="utf-8")
+
+
+def test_the_receiver_of_the_documentation_prints_what_it_gets() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port = bound.getsockname()[1]
+    assert code.count("9099") == 1
+    argv = [sys.executable, "-I", "-c", code.replace("9099", str(port))]
+    log = Log("i-1")
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={"PATH": ""}) as receiver:
+        assert receiver.stdout is not None
+        try:
+            with notifying(log, f"http://127.0.0.1:{port}/"):
+                log.append(ended(3))  # tried again until the receiver listens
+                assert receiver.stdout.readline().endswith(b"Z i-1: ended with exit code 3\n")
+        finally:
+            receiver.kill()
+
+
+def test_the_message_of_the_documentation_has_the_fields_of_a_real_one() -> None:
+    log = Log("i-1")
+    with Receiver([200]) as receiver, notifying(log, receiver.url):
+        log.append(WAITING)
+        wait_until(lambda: receiver.bodies, "the question")
+    (shown,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", TEXT, re.S) if '"event"' in block)
+    (real,) = receiver.bodies
+    assert shown.keys() == real.keys() and shown["instance"].keys() == real["instance"].keys()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from program import PROGRAM, environment, run, script
 from serving import TOKEN, Served, ask, get, serving
-from support import TIMEOUT
+from support import ROOT, TIMEOUT
 from terminal import Terminal
 
 from claude_mpm.cli import instance_states, status
@@ -207,6 +207,18 @@ def test_as_a_program_it_exits_with_what_it_found(instance: Callable[..., Served
     done = run("status", "--format", "{x}", home=home, cwd=tmp_path)
     assert (done.stdout, done.returncode, done.stderr.count(b"\n")) == (b"", 2, 1)
     assert b"exit code" in run("status", "--help", home=home, cwd=tmp_path).stdout
+
+
+def test_the_object_of_the_documentation_has_the_fields_of_a_real_one(
+    instance: Callable[..., Served], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (ROOT / "docs" / "status-line.md").read_text(encoding="utf-8")
+    (shown,) = (json.loads(line) for line in text.splitlines() if line.startswith('{"text":'))
+    instance(WAITING, name="review")
+    real = as_json(capsys)
+    assert (shown["text"], shown["tooltip"], shown["class"]) == (real["text"], real["tooltip"], real["class"])
+    assert shown.keys() == real.keys() and shown["counts"] == real["counts"]
+    assert shown["instances"][0].keys() == real["instances"][0].keys()
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
