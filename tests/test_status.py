@@ -255,12 +255,13 @@ def test_a_hub_is_asked_for_all_it_knows_and_nobody_twice(
     instance(IDLE, name="not known to the hub")
     hub.instances = [
         entry("far-1", "waiting", machine="far"),
-        entry("far-2", None, machine="far"),
+        entry("far-2", None, machine="far"),  # the list was too long
+        entry("lost", "waiting", machine="lost", reachable=False),
         entry("old", "working", kind="replay"),
         entry(known["instance_id"], "working", machine="here"),
         {"instance_id": 3},
     ]
-    assert said(capsys) == ("1 needs you · 1 working · 1 idle", 1)
+    assert said(capsys) == ("1 needs you · 1 working · 1 idle · 2 unknown", 1)
     assert "/w on far: needs you: a question" in as_json(capsys)["tooltip"]
 
 

@@ -42,22 +42,24 @@ class InstanceState(NamedTuple):
 def all_states(state_dir: Path) -> list[InstanceState]:
     """All instances that can be found, those that need somebody first. Blocks for twice ANSWER_TIME at most.
 
-    Instances of this machine that no hub tells of are asked themselves.
+    Instances of this machine whose status no hub tells are asked themselves.
     """
     local = instances.live_with_tokens(state_dir)
-    told = _ask_hubs([each for each in local if each[0].get("kind") == "hub"])
-    rest = [each for each in local if each[0].get("kind") not in NO_SESSION and each[0]["instance_id"] not in told]
-    states = [*told.values(), *_ask_instances(rest)]
-    return sorted(states, key=lambda each: STATES.index(each.state))
+    states = _ask_hubs([each for each in local if each[0].get("kind") == "hub"])
+    known = {name for name, state in states.items() if state.state != "unknown"}
+    rest = [each for each in local if each[0].get("kind") not in NO_SESSION and each[0]["instance_id"] not in known]
+    states |= {state.instance_id: state for state in _ask_instances(rest)}
+    return sorted(states.values(), key=lambda each: STATES.index(each.state))
 
 
 def _ask_hubs(hubs: Sequence[Local]) -> dict[str, InstanceState]:
-    """By instance_id, what the hubs of this machine know. Instances whose status they do not tell are left out."""
+    """By instance_id, what the hubs of this machine know. Of an instance that a hub cannot reach, it knows the past only."""
     found: dict[str, InstanceState] = {}
     for data in _ask(hubs, "/instances", HUB_BYTES):
         for info in _listed(data):
-            if isinstance(info.get("status"), dict) and info.get("kind") not in NO_SESSION:
-                found.setdefault(info["instance_id"], _state_of(info, info["status"]))
+            if info.get("kind") not in NO_SESSION and info["instance_id"] not in found:
+                status = info.get("status") if info.get("reachable") is not False else None
+                found[info["instance_id"]] = _state_of(info, status if isinstance(status, dict) else {})
     return found
 
 
