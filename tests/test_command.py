@@ -93,6 +93,7 @@ def test_what_another_session_left_in_the_environment_is_dropped() -> None:
         "CLAUDE_CODE_CHILD_SESSION": "1",
         "CLAUDE_CODE_MESSAGING_SOCKET": "x",
         "CLAUDE_MPM_WEBSOCKET_TOKEN": "s",
+        "CLAUDE_MPM_NOTIFY_URL": "https://u:p@example.org/secret",
     }
     env = build(env=left | {"ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}).env
     assert not set(left) & set(env)

@@ -13,9 +13,10 @@ from support import wait_until
 from claude_mpm.config import Config
 from claude_mpm.errors import ProtocolError
 from claude_mpm.feed import event as ev
+from claude_mpm.feed.standing import standing
 from claude_mpm.fleet.hub.requests import Requests
 from claude_mpm.fleet.hub.roster import Roster
-from claude_mpm.fleet.hub.summary import standing, summary
+from claude_mpm.fleet.hub.summary import summary
 
 ONE, TWO, THREE = instance(1), instance(2), instance(3, "beta")
 
@@ -345,8 +346,8 @@ def test_a_list_of_thousands_stays_small() -> None:
     [
         ({"claude_status": "running", "activity": "waiting"}, "needs_you"),
         ({"claude_status": "running", "activity": "working"}, "working"),
-        ({"claude_status": "running", "activity": None}, "working"),
-        ({"claude_status": "starting"}, "working"),
+        ({"claude_status": "running", "activity": None}, "idle"),
+        ({"claude_status": "starting"}, "idle"),
         ({"claude_status": "running", "activity": "idle"}, "idle"),
         ({"claude_status": "running", "activity": "waiting", "ended": {"exit_code": 0}}, "ended"),
         ({"claude_status": "error"}, "ended"),

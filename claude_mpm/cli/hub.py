@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from claude_mpm.cli.options import add_server_args, command_parser, server_config
+from claude_mpm.cli.options import add_notify_arg, add_server_args, command_parser, notify_url, server_config
 from claude_mpm.cli.startup import announce, bind_port, require_libraries
 from claude_mpm.cli.terminal_lines import printable
 from claude_mpm.config import Config
@@ -48,8 +48,11 @@ def run(args: Sequence[str]) -> int:
         action="store_true",
         help="let clients with the token act on sessions that were started with --websocket-control",
     )
+    add_notify_arg(parser)
     chosen = parser.parse_args(args)
-    config = server_config(chosen, os.environ)._replace(control=chosen.websocket_control)
+    config = server_config(chosen, os.environ)._replace(
+        control=chosen.websocket_control, notify_url=notify_url(chosen, os.environ)
+    )
     if config.control and not config.token:
         raise UsageError("--websocket-control needs --websocket-token: only clients that know it may act on sessions")
     require_libraries()

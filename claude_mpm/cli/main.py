@@ -12,7 +12,7 @@ from claude_mpm.cli.terminal_lines import forget_stdout, printable, say
 from claude_mpm.errors import ClaudeMpmError, UsageError
 
 # each a module of this package, with run(args)
-COMMANDS = ("instances", "watch", "answer", "attach", "monitor", "sessions", "replay", "export", "doctor")
+COMMANDS = ("status", "instances", "watch", "answer", "attach", "monitor", "sessions", "replay", "export", "doctor")
 INTERRUPTED, READER_GONE = 130, 141  # exit codes: 128 + SIGINT, 128 + SIGPIPE
 
 # How alike a word and a command must be (difflib's ratio) to be taken for a slip of the finger. `hello` and `help`
@@ -84,14 +84,15 @@ def _run(args: Sequence[str]) -> int:
 
 
 def _run_command(name: str, args: Sequence[str]) -> int:
-    import logging
-
     from claude_mpm.cli.startup import require_home
 
     if not {"-h", "--help"} & set(args):
         require_home()
-    # Without a handler, logging would print warnings to stderr; the commands that keep a log add its file themselves.
-    logging.getLogger("claude_mpm").addHandler(logging.NullHandler())
+    if name != "status":  # it warns of nothing, and has no time to load what it does not need
+        import logging
+
+        # Without a handler, logging would print warnings to stderr; commands that keep a log add its file themselves.
+        logging.getLogger("claude_mpm").addHandler(logging.NullHandler())
     return int(importlib.import_module(f"claude_mpm.cli.{name}").run(args))
 
 

@@ -14,6 +14,7 @@ from claude_mpm.errors import UsageError
 DESCRIPTION = "Start Claude Code and watch, from a browser or a script, what it is doing."
 EPILOG = """\
 commands:
+  status               say in one line how many sessions need you, for a status bar (--json)
   instances            list what is running on this machine (--json)
   watch [PORT]         print events as they come
   answer [PORT]        list what Claude asks, or answer it (needs --websocket-control)
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     group = own.add_argument_group("watching it")
     group.add_argument("--websocket", action="store_true", help="serve the WebSocket API and the monitor page")
     add_server_args(group)
+    add_notify_arg(group)
     group.add_argument(
         "--websocket-control",
         action="store_true",
@@ -136,6 +138,15 @@ def add_server_args(group: argparse._ActionsContainer) -> None:
     group.add_argument("--open", action="store_true", help="open the monitor page in the browser")
 
 
+def add_notify_arg(group: argparse._ActionsContainer) -> None:
+    """Add the option that notify_url() reads."""
+    group.add_argument(
+        "--notify-url",
+        metavar="URL",
+        help="gets a POST when a session starts to need you, or ends (default: $CLAUDE_MPM_NOTIFY_URL)",
+    )
+
+
 def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The parser of `claude-mpm NAME`. The epilog is printed as it is; it lists the exit codes."""
     return argparse.ArgumentParser(
@@ -180,10 +191,13 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
         websocket=chosen.websocket or chosen.demo,
         record=chosen.record,
         control=chosen.websocket_control,
+        notify_url=notify_url(chosen, environ),
         hooks=not chosen.no_hooks,
     )
     if config.record and not config.websocket:
         raise UsageError("--record needs --websocket: without it, claude-mpm does not watch the session")
+    if chosen.notify_url and not config.websocket:
+        raise UsageError("--notify-url needs --websocket: without it, claude-mpm does not watch the session")
     if config.control and not config.token:
         raise UsageError("--websocket-control needs --websocket-token: only clients that know it may type into Claude")
     return config, chosen.demo
@@ -212,6 +226,23 @@ def server_config(chosen: argparse.Namespace, environ: Mapping[str, str]) -> Con
         open_page=chosen.open,
         limits=Limits() if chosen.websocket_max_clients is None else Limits(clients=chosen.websocket_max_clients),
     )
+
+
+def notify_url(chosen: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+    """What add_notify_arg() asks for; None for no notifications.
+
+    Raises:
+        UsageError: it is not a URL that could be used. The text does not repeat it, since it may hold a secret.
+    """
+    url = chosen.notify_url or environ.get("CLAUDE_MPM_NOTIFY_URL") or None
+    if url is not None:
+        from claude_mpm.system.post_target import Target
+
+        try:
+            Target(url)
+        except UsageError as error:
+            raise UsageError(f"{'--notify-url' if chosen.notify_url else 'CLAUDE_MPM_NOTIFY_URL'}: {error}") from None
+    return url
 
 
 def _name_from(environ: Mapping[str, str]) -> str | None:

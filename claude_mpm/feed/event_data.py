@@ -335,6 +335,7 @@ class SystemStatus(_SystemStatus, total=False):
     fleet: dict[str, Any]  # of a hub
     launch_method: Literal["exec", "subprocess", "unknown"]
     activity: Activity | None
+    activity_since: str | None
     waiting_for: WaitingFor | None
     questions: list[ClaudeQuestion]
     ended: dict[str, Any] | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from claude_mpm.feed import event as ev
@@ -12,6 +13,25 @@ LAST_MESSAGE = 300  # characters of the last message that a status repeats
 _USAGE_FIELDS = ("model", "totals", "context_percent", "cost_usd", "cost_is_estimate")
 _TODO_FIELDS = ("todos", "stats", "truncated")
 _END_FIELDS = ("exit_code", "signal", "reason", "end_time")
+_ACTIVITY_FIELDS = ("session_id", "claude_status", "activity", "activity_since", "waiting_for", "questions", "ended")
+_LONG_FIELDS = frozenset({"input", "grants"})  # of a question
+
+
+def activity_of(status: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `system.status` says whether Claude works, waits for somebody or has ended; a few hundred bytes. Pure.
+
+    What a tool that waits would do is left out: it may be long, and whoever only counts has no use for it.
+    """
+    short = {name: status[name] for name in _ACTIVITY_FIELDS if name in status}
+    if short.get("waiting_for"):
+        short["waiting_for"] = _without_long(short["waiting_for"])
+    if "questions" in short:
+        short["questions"] = [_without_long(question) for question in short["questions"]]
+    return short
+
+
+def _without_long(question: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in question.items() if name not in _LONG_FIELDS}
 
 
 class State:
@@ -27,6 +47,7 @@ class State:
             "claude_status": "starting",
             "claude_pid": None,
             "activity": None,
+            "activity_since": None,
             "waiting_for": None,
         }
         self._questions: dict[str, dict[str, Any]] = {}  # open ones, by request_id; the asking side bounds them
@@ -86,11 +107,14 @@ class State:
     def _status_changed(self, event: Event) -> None:
         data = event.data
         status = data["status"]
+        activity = data.get("activity") if status == "running" else None
+        goes_on = activity == self._claude["activity"]  # more is said of the same dialog, for instance
         self.session_id = event.session_id or self.session_id  # only a later record names it on resume or attach
         self._claude = {
             "claude_status": status,
             "claude_pid": data.get("pid", self._claude["claude_pid"]),
-            "activity": data.get("activity") if status == "running" else None,
+            "activity": activity,
+            "activity_since": self._claude["activity_since"] if goes_on else _timestamp(event.time),
             "waiting_for": data.get("waiting_for"),
         }
 
@@ -114,6 +138,13 @@ class State:
     def _message_came(self, event: Event) -> None:
         if event.data.get("agent_id") is None:
             self._last_message = {"role": event.data["role"], "text": event.data["text"][:LAST_MESSAGE]}
+
+
+def _timestamp(seconds: float | None) -> str | None:
+    """As in the protocol. None for a time that is not known, or that no calendar has: it came from a file."""
+    with suppress(ValueError, OverflowError, OSError):
+        return None if seconds is None else ev.rfc3339(seconds)
+    return None
 
 
 def _no_todos() -> dict[str, Any]:

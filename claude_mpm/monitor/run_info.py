@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event, Origin
+
 NOT_STARTED_HERE = "claude-mpm did not start this Claude and has no hook in it"
 StartReason = Literal["startup", "clear", "resume", "compact", "attach"]
 
@@ -67,6 +70,19 @@ def ending_of(event: Mapping[str, object]) -> Ending:
         code if isinstance(code, int) else None,
         str(signal) if signal else None,
         time=at if isinstance(at, float) else None,
+    )
+
+
+def final_status(ending: Ending, pid: int | None) -> Event:
+    """The last `claude.status`. `pid`: Claude's; None when it never ran."""
+    has_failed = pid is None or ending.signal is not None or ending.code not in (None, 0)
+    return ev.claude_status(
+        "error" if has_failed else "stopped",
+        origin=Origin("process"),
+        pid=pid,
+        message=ending.reason,
+        exit_code=ending.code,
+        signal=ending.signal,
     )
 
 

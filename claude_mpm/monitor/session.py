@@ -21,7 +21,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.feed.selection import Selection
 from claude_mpm.monitor.answering import Answering
 from claude_mpm.monitor.answers.prompts import Keyboard
-from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
+from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason, final_status
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
 from claude_mpm.server.commands.session_view import Control, SessionView
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 DRAIN_TIME = 1.0  # seconds; for reading what Claude wrote last, before the end is told
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
 RECORD_TIME = 5.0  # seconds; for the recorder to write what the log still holds
+NOTIFY_TIME = 2.0  # seconds; for the notification of the end
 PART_TIME = 1.0  # seconds; for any other part to end
 
 
@@ -103,6 +104,8 @@ class Session:
             self.warn(sentence, component)
         if self._config.record:
             self._start_part("recorder", self._start_recorder)
+        if self._config.notify_url:
+            self._start_part("notifier", self._start_notifier)
         self._start_part("server", self._start_server)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
@@ -136,6 +139,16 @@ class Session:
         self._notice(f"this session is recorded in {path}")
         self._parts.callback(recorder.join, RECORD_TIME)
         self._parts.callback(recorder.stop)
+
+    def _start_notifier(self) -> None:
+        """Stopped after the server, by when it has usually sent the end: nobody waits for it, then."""
+        from claude_mpm.fleet.notify import Notifier  # loads TLS and HTTP, which few sessions need
+
+        assert self._config.notify_url is not None
+        notifier = Notifier(self.log, self._config.notify_url, lambda instance_id: self.info, since=0)
+        notifier.start()
+        self._parts.callback(notifier.join, NOTIFY_TIME)
+        self._parts.callback(notifier.stop)
 
     def _start_server(self) -> None:
         past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
@@ -219,7 +232,7 @@ class Session:
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 
-        Blocks for DRAIN_TIME + SERVER_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
+        Blocks for DRAIN_TIME + SERVER_TIME + NOTIFY_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
         """
         if ending.failed_to_start:
             self.log.append(ev.system_error(ending.reason, "launch"))
@@ -231,7 +244,7 @@ class Session:
                 self._sources.process_ended(ending.code, ending.signal)
             self._sources.drain(DRAIN_TIME)
         if ending.has_ended:
-            self.log.append(self._final_status(ending))
+            self.log.append(final_status(ending, self._pid))
         self.log.append(
             ev.session_end(
                 self.log.session_id,
@@ -243,17 +256,6 @@ class Session:
             )
         )
         self._parts.close()
-
-    def _final_status(self, ending: Ending) -> Event:
-        has_failed = self._pid is None or ending.signal is not None or ending.code not in (None, 0)
-        return ev.claude_status(
-            "error" if has_failed else "stopped",
-            origin=Origin("process"),
-            pid=self._pid,
-            message=ending.reason,
-            exit_code=ending.code,
-            signal=ending.signal,
-        )
 
     # --- asked by the parts, any thread ---
 

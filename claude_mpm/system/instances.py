@@ -6,25 +6,19 @@ whoever looks. The token is in the file, which only its user can read, so that t
 
 from __future__ import annotations
 
-import ipaddress
-import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
 from claude_mpm.system.files import read_file
 from claude_mpm.system.json_text import dumps, loads
 from claude_mpm.system.processes import pid_namespace, process_identity
-
-log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024  # of one file
 MAX_FILES = 1_000
@@ -35,8 +29,7 @@ INSTANCE_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 NEEDED = {"instance_id": str, "port": int, "host": str, "working_dir": str, "pid": int, "started_at": str}
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """The process that listens on a port. `cwd` is known only if it is a claude-mpm of this user."""
 
     pid: int
@@ -57,6 +50,8 @@ def register(state_dir: Path, info: Mapping[str, Any], token: str | None, watche
         OSError: the file cannot be written.
         UsageError: `info` would not be read again by live().
     """
+    import tempfile  # here, since it takes as long to load as all that a reader of the registry needs
+
     if (wrong := _wrong(info)) is not None:
         raise UsageError(f"not an instance: {wrong}")
     directory = state_dir / "instances"
@@ -91,15 +86,20 @@ def unregister(state_dir: Path, instance_id: str) -> None:
 
 def live(state_dir: Path) -> list[dict[str, Any]]:
     """`instance_info` of every running instance of this user, oldest first. Removes the files of those that died."""
-    return sorted((record["info"] for record in _records(state_dir)), key=lambda info: info["started_at"])
+    return [info for info, _ in live_with_tokens(state_dir)]
+
+
+def live_with_tokens(state_dir: Path) -> list[tuple[dict[str, Any], str | None]]:
+    """As live(), each with the token that it asks of its clients; None where it asks for none."""
+    records = sorted(_records(state_dir), key=lambda record: str(record["info"]["started_at"]))
+    return [(record["info"], _token(record)) for record in records]
 
 
 def token_for(port: int, state_dir: Path | None = None) -> str | None:
     """The token of the running instance on `port`; None if there is none, or it needs no token."""
     for record in _records(state_dir or Config().state_dir):
         if record["info"]["port"] == port:
-            token = record.get("token")
-            return token if isinstance(token, str) else None
+            return _token(record)
     return None
 
 
@@ -118,7 +118,7 @@ def who_holds(port: int, state_dir: Path | None = None) -> Holder | None:
             if connection.pid and _reached_by_loopback(connection.laddr.ip):  # no pid: another user's
                 return Holder(connection.pid, _command(connection.pid))
     except (psutil.Error, OSError) as error:
-        log.debug("who holds port %s: %s", port, error)
+        _log("who holds port %s: %s", port, error)
     return None
 
 
@@ -145,7 +145,7 @@ def _records(state_dir: Path) -> Iterator[dict[str, Any]]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            log.debug("instance file left aside: %s: %s", path, error)
+            _log("instance file left aside: %s: %s", path, error)
             _remove(path, older_than=DAY)
             continue
         pid, started = record["process"]
@@ -172,11 +172,22 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
+def _token(record: Mapping[str, Any]) -> str | None:
+    token = record.get("token")
+    return token if isinstance(token, str) else None
+
+
 def _wrong(info: Mapping[str, Any]) -> str | None:
     for name, kind in NEEDED.items():
         if not isinstance(info.get(name), kind) or isinstance(info[name], bool):
             return f"{name} is missing or of another type"
     return None if INSTANCE_ID.fullmatch(info["instance_id"]) else "instance_id is not one"
+
+
+def _log(message: str, *args: object) -> None:
+    import logging  # here, since `claude-mpm status` has no time to load it for nothing
+
+    logging.getLogger(__name__).debug(message, *args)
 
 
 def _remove(path: Path, older_than: float | None = None) -> None:
@@ -186,6 +197,8 @@ def _remove(path: Path, older_than: float | None = None) -> None:
 
 
 def _reached_by_loopback(address: str) -> bool:
+    import ipaddress
+
     found = ipaddress.ip_address(address.partition("%")[0])
     mapped = getattr(found, "ipv4_mapped", None) or found
     return bool(mapped.is_loopback or mapped.is_unspecified)

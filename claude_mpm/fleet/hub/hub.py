@@ -17,6 +17,7 @@ from claude_mpm.feed.selection import NOTHING, Selection
 from claude_mpm.fleet.hub.relay import Relay
 from claude_mpm.fleet.hub.requests import Requests
 from claude_mpm.fleet.hub.roster import Roster
+from claude_mpm.fleet.notify import Notifier
 from claude_mpm.fleet.source import ON_REQUEST, Source
 from claude_mpm.server.commands.session_view import Past, SessionView
 from claude_mpm.server.listener import Server
@@ -24,6 +25,7 @@ from claude_mpm.server.listener import Server
 LOG_EVENTS = 100_000  # kept for clients that reconnect; what is older, the instances themselves have
 LOG_BYTES = 64 * 1024 * 1024  # memory they may take
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
+NOTIFY_TIME = 1.0  # seconds; for notifications that are under way
 SOURCE_TIME = 5.0  # seconds; for a source to end
 
 
@@ -59,6 +61,7 @@ class Hub:
         self._demand_lock = threading.Lock()  # guards the next, and keeps what sources are told in order
         self._demand = NOTHING
         self._server = Server(sockets, self.log, config, self._view(past))
+        self._notifier = Notifier(self.log, config.notify_url, self._roster.info) if config.notify_url else None
 
     def _view(self, past: Past | None) -> SessionView:
         return SessionView(
@@ -79,6 +82,8 @@ class Hub:
         )
         self._requests.start()
         self._server.start()
+        if self._notifier is not None:
+            self._notifier.start()
         for source in self._sources:
             source.start(partial(self._relay.deliver, source))
 
@@ -93,6 +98,9 @@ class Hub:
         for source in self._sources:
             source.join(max(deadline - time.monotonic(), 0.1))
         self._requests.join(SOURCE_TIME)
+        if self._notifier is not None:
+            self._notifier.stop()
+            self._notifier.join(NOTIFY_TIME)
 
     def status(self) -> dict[str, Any]:
         """The data of the hub's `system.status`."""

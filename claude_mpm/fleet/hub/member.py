@@ -9,8 +9,9 @@ from typing import Any
 
 from claude_mpm.feed.entry import Producer
 from claude_mpm.feed.event import Event
+from claude_mpm.feed.standing import Standing, standing
 from claude_mpm.feed.state import State
-from claude_mpm.fleet.hub.summary import Standing, standing, summary
+from claude_mpm.fleet.hub.summary import summary
 from claude_mpm.fleet.source import Frame, Source
 
 MAX_NAME = 256  # characters of a machine's name

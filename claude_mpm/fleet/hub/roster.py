@@ -64,6 +64,13 @@ class Roster:
         """The instance of this id."""
         return self._members.get(instance_id) if isinstance(instance_id, str) else None
 
+    def info(self, instance_id: str) -> Mapping[str, Any]:
+        """`instance_info` of an instance, with `machine`; {} for one that no source has."""
+        member = self.member(instance_id)
+        if member is None:
+            return {}
+        return {**next(iter(member.offers.values()), {}), "machine": member.producer.machine}
+
     def feeding(self, instance_id: object, source: Source) -> Member | None:
         """The instance, if frames from this source count for it."""
         member = self.member(instance_id)

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from claude_mpm.feed.cutting import cut_value
 from claude_mpm.system import json_text
 
-Standing = Literal["needs_you", "working", "idle", "ended"]
-
 MAX_CHARS = 1_000  # of the texts of one summary's waiting_for, and of its last_message
 MAX_SHOWN = 5  # agents, todos in progress, and questions
-_WHOLE = ("session_id", "session_start", "claude_status", "claude_pid", "activity", "ended", "usage")
-
-
-def standing(status: Mapping[str, Any]) -> Standing:
-    """What somebody who watches many sessions wants to know first.
-
-    Args:
-        status: the data of a `system.status`.
-    """
-    if status.get("ended") or status.get("claude_status") in ("stopped", "error"):
-        return "ended"
-    if status.get("activity") == "waiting":
-        return "needs_you"
-    return "idle" if status.get("activity") == "idle" else "working"
+_WHOLE = ("session_id", "session_start", "claude_status", "claude_pid", "activity", "activity_since", "ended", "usage")
 
 
 def summary(status: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

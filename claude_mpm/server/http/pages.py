@@ -11,6 +11,7 @@ from pathlib import Path
 
 from claude_mpm.errors import ProtocolError, Refused
 from claude_mpm.feed.patterns import is_pattern
+from claude_mpm.feed.state import activity_of
 from claude_mpm.server.commands.params import MAX_SEARCH, moment
 from claude_mpm.server.commands.past import SESSIONS_DEFAULT, SESSIONS_MAX, past_of
 from claude_mpm.server.commands.replies import HISTORY_BYTES, HISTORY_MAX, Asker, reply, status_reply
@@ -91,7 +92,8 @@ def page(request: Request, asker: Asker) -> Page:
         make = _session_events
     if make is None:
         raise Refused(
-            404, "there is no such page; see /, /healthz, /status, /instances, /events, /sessions, /asyncapi.yaml"
+            404,
+            "there is no such page; see /, /healthz, /status, /activity, /instances, /events, /sessions, /asyncapi.yaml",
         )
     try:
         return make(request, asker)
@@ -164,6 +166,12 @@ def _healthz(request: Request, asker: Asker) -> Page:
 
 def _status(request: Request, asker: Asker) -> Page:
     return _json(status_reply(asker))
+
+
+def _activity(request: Request, asker: Asker) -> Page:
+    """Unlike `/status`, which measures processes, it costs next to nothing: status bars ask every few seconds."""
+    data = activity_of(asker.log.snapshot())
+    return _json(reply("activity", data, instance_id=asker.log.instance_id))
 
 
 def _instances(request: Request, asker: Asker) -> Page:
@@ -253,6 +261,7 @@ _PAGES: dict[str, Callable[[Request, Asker], Page]] = {
     "/": _index,
     "/healthz": _healthz,
     "/status": _status,
+    "/activity": _activity,
     "/instances": _instances,
     "/events": _events,
     "/sessions": _sessions,
