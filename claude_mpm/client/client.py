@@ -143,7 +143,7 @@ class Client:
         """Send a command as it is, without waiting for its reply. Any thread; blocks as long as sending does.
 
         The reply comes from next_event() and iteration: before the events that wait there if the message has a
-        `request_id`, a text that nobody else uses on this connection; in its turn otherwise.
+        `request_id`, a text that nobody else uses (request() has c1, c2, …); in its turn otherwise.
 
         Raises:
             ServerUnavailable: not connected, the connection was lost, or too many such commands have no reply yet.

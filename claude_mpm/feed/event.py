@@ -19,6 +19,7 @@ from claude_mpm.feed.cutting import cut, cut_value, fitting
 Source = Literal[
     "process", "pty", "hook", "transcript", "todo_file", "session_file", "stream_json", "sampler", "monitor"
 ]
+GapReason = Literal["slow_client", "expired", "before_start"]
 QuestionState = Literal["asked", "delivered", "applied", "withdrawn"]
 QUESTION_OVER: frozenset[QuestionState] = frozenset({"applied", "withdrawn"})
 Decision = Literal["allow", "allow_session", "deny"]
@@ -422,10 +423,8 @@ def system_error(
     return Event(SYSTEM_ERROR, data, "monitor")
 
 
-def system_gap(
-    from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]
-) -> Event:
-    """Events that one client can no longer be sent. It is made for that client alone and has no seq of its own."""
+def system_gap(from_seq: int, to_seq: int, counts: Mapping[str, int], reason: GapReason) -> Event:
+    """Events that one client is not sent. It is made for that client alone and has no seq of its own."""
     return Event(
         SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor"
     )

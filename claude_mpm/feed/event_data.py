@@ -362,7 +362,7 @@ class SystemGap(TypedDict):
     from_seq: int
     to_seq: int
     counts: dict[str, int]
-    reason: Literal["slow_client", "expired"]
+    reason: ev.GapReason
 
 
 class _SystemControl(TypedDict):
