@@ -97,10 +97,10 @@ class Bridge:
             raise UsageError("stdin is not a hub's: a line is not a JSON object")
         if self._source is None:
             self._source = self._follow(message)
+        elif "instance_id" in message:  # a client's, whatever its command is called
+            self._send(self._source, message)
         elif message.get("command") == "want":
             self._source.want(_wanted(message))
-        elif "instance_id" in message and isinstance(message.get("request_id"), str):
-            self._send(self._source, message)
 
     def _follow(self, message: Mapping[str, Any]) -> LocalSource:
         if message.get("command") != "follow":
