@@ -122,14 +122,14 @@ def test_commands_are_passed_on_with_the_trust_the_hub_gives(bridge: Bridged, ho
         stop = {"command": "stop", "instance_id": "run-1", "request_id": "h-1"}
         for trusted in (False, "yes", None):
             bridge.tell({**stop, "trusted": trusted})
-            assert bridge.next()["data"]["code"] == "forbidden"
+            assert bridge.until("error")["data"]["code"] == "forbidden"
         bridge.tell({**stop, "trusted": True})
         assert bridge.until("done")["request_id"] == "h-1"
         bridge.tell({**stop, "instance_id": "run-9", "trusted": True})
-        assert bridge.next()["data"]["code"] == "unavailable"
+        assert bridge.until("error")["data"]["code"] == "unavailable"
         bridge.tell({"command": "of a later hub"})
         bridge.tell({"command": "ping", "instance_id": "run-1", "request_id": "h-2"})
-        assert bridge.next()["type"] == "pong"
+        assert bridge.until("pong")["request_id"] == "h-2"
     assert control.done == [("stop",)]
 
 

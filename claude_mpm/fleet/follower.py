@@ -41,11 +41,12 @@ class Follower:
         token: returns the instance's token, if it has one.
         since: the seq after which to go on; None for a first look.
         deliver: takes each frame, in the follower's thread; it may block, and the instance is then pushed back.
-        changed: called by the follower's thread when it has connected and when it has ended.
+        changed: called by the follower's thread when it has connected, has lost the connection, or has ended.
 
     Attributes:
         since: the seq of the newest event delivered; None before the first look.
         is_registered: set by the owner.
+        has_ended: whether the last frame was delivered; the thread is about to end, or has.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Follower:
     ) -> None:
         self.info = info
         self.is_registered = True
+        self.has_ended = False
         self.instance_id: str = info["instance_id"]
         self._port: int = info["port"]
         self.since = since
@@ -67,13 +69,11 @@ class Follower:
         self._lock = threading.Lock()  # guards the two above, and `_client`
         self._client: Client | None = None  # connected
         self._connecting: Client | None = None  # the same or, before, the one that is to become it
+        self._failures = 0  # attempts in a row
+        self._told = ""  # why the last of them failed, if it was told
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name=f"follow-{self.instance_id[:8]}")
-
-    @property
-    def has_ended(self) -> bool:
-        return self._thread.ident is not None and not self._thread.is_alive()
 
     def start(self) -> None:
         self._thread.start()
@@ -88,7 +88,8 @@ class Follower:
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread to end. Returns False when `timeout` seconds passed first."""
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def hurry(self) -> None:
@@ -130,31 +131,32 @@ class Follower:
     # --- the follower's thread ---
 
     def _run(self) -> None:
-        pause, failures, told = RETRY_FIRST, 0, ""
-        try:
-            while not self._stopping:
-                try:
-                    self._follow()
-                    pause, failures, told = RETRY_FIRST, 0, ""
-                except (ConnectionFailed, ProtocolError) as error:
-                    failures += 1
-                    if failures >= QUIET_FAILURES and self.is_registered and str(error) != told:
-                        told = str(error)
-                        self._tell(told)
-                if not self.is_registered:
-                    return
-                self._wake.wait(pause)
-                self._wake.clear()
-                pause = min(pause * 2, RETRY_MOST)
-        except Exception as error:  # the top of a thread
-            log.exception("following %s failed", self.instance_id)
-            self._tell(f"{type(error).__name__}: {error}")
-        finally:
-            self._changed()
+        pause = RETRY_FIRST
+        while not self._stopping:
+            try:
+                self._follow()
+                pause, self._failures, self._told = RETRY_FIRST, 0, ""
+            except (ConnectionFailed, ProtocolError) as error:
+                self._note(str(error).partition(";")[0])  # what follows is for whoever wants to start an instance
+            except Exception as error:  # a defect of ours, which may pass
+                log.exception("following %s failed", self.instance_id)
+                self._note(f"{type(error).__name__}: {error}")
+            if not self.is_registered:
+                break
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = min(pause * 2, RETRY_MOST)
+        self.has_ended = True
+        self._changed()
 
-    def _tell(self, sentence: str) -> None:
+    def _note(self, reason: str) -> None:
+        """Count an attempt that failed, and tell why if that goes on."""
+        self._failures += 1
+        if self._failures < QUIET_FAILURES or not self.is_registered or reason == self._told:
+            return
+        self._told = reason
         name = self.info.get("name") or self.info["working_dir"]
-        error = ev.system_error(f"the session {name} cannot be followed: {sentence}", "fleet", severity="warning")
+        error = ev.system_error(f"the session {name} cannot be followed: {reason}", "fleet", severity="warning")
         self._deliver(event_frame(error))
 
     def _follow(self) -> None:
@@ -183,6 +185,7 @@ class Follower:
             with self._lock:
                 self._client = self._subscribed = None
             client.close()
+            self._changed()
 
     def _subscribe(self, client: Client) -> None:
         """Begin where delivery ended or, at first, with what history() returns."""

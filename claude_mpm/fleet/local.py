@@ -58,7 +58,8 @@ class LocalSource:
         self._wake.set()
 
     def join(self, timeout: float) -> bool:
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def send(self, message: Mapping[str, Any], trusted: bool) -> None:
@@ -99,6 +100,8 @@ class LocalSource:
         for name in (self._followers.keys() - kept.keys()) & registered.keys():  # it ended too early: it goes on
             if (since := self._followers[name].since) is not None:
                 self._since[name] = since
+        for name in self._followers.keys() - kept.keys():
+            self._followers[name].join(threading.TIMEOUT_MAX)
         new = {name: self._follower(info) for name, info in registered.items() if name not in kept}
         with self._lock:
             self._followers = {**kept, **new}

@@ -83,7 +83,8 @@ class SshSource:
             self._outbox.wake()
 
     def join(self, timeout: float) -> bool:
-        self._thread.join(timeout)
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def send(self, message: Mapping[str, Any], trusted: bool) -> None:

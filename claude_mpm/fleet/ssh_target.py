@@ -21,7 +21,7 @@ _URL = re.compile(
 # ssh hands both to a local shell where its config has a ProxyCommand or a `Match exec` (CVE-2023-51385), so they have
 # no character that means something there. A host that begins with `-` would be an option.
 _HOST = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]*")
-_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?)\]")
+_IPV6 = re.compile(r"\[([0-9A-Fa-f:.]+(?:%25[A-Za-z0-9._-]+)?)\]")  # a zone as in RFC 6874
 _USER = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._@+-]*")
 
 
@@ -53,6 +53,7 @@ class SshTarget:
             "ServerAliveCountMax": ALIVE_COUNT,
             "ClearAllForwardings": "yes",  # those of the config are for the user's own connections
             "RemoteCommand": "none",
+            "ControlMaster": "no",  # others may not depend on our process; a master that is there is used
             "LogLevel": "INFO",  # its reasons are read
         }
         settings = [part for name, value in fixed.items() for part in ("-o", f"{name}={value}")]
@@ -86,7 +87,7 @@ def ssh_target(text: str) -> SshTarget:
 
 def _host(text: str) -> str:
     if ipv6 := _IPV6.fullmatch(text):
-        return ipv6[1]
+        return unquote(ipv6[1])
     if not _HOST.fullmatch(text):
         raise UsageError(
             f"the host of an ssh source has only letters, digits and ._-, and does not begin with -; its form is {FORM}"
