@@ -53,11 +53,8 @@ class FakeSource:
             raise ServerUnavailable("the instance cannot be reached")
         self.sent.put((message, trusted))
 
-    def want(self, wanted: Mapping[str, frozenset[str]]) -> None:
-        self.wanted = wanted
-
-    def attend(self, present: bool) -> None:
-        self.attended = present
+    def want(self, wanted: Mapping[str, frozenset[str]], attended: bool = False) -> None:
+        self.wanted, self.attended = wanted, attended
 
     # --- what a test does ---
 

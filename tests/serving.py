@@ -58,8 +58,8 @@ class FakeControl:
 class Served:
     """What the test may look at and write to."""
 
-    def __init__(self, config: Config, control: FakeControl | None = None) -> None:
-        self.log = Log("run-1", config.limits)
+    def __init__(self, config: Config, control: FakeControl | None = None, instance_id: str = "run-1") -> None:
+        self.log = Log(instance_id, config.limits)
         self.demands: list[frozenset[str]] = []
         self.screen: Frame | None = None
         self.proceed = threading.Event()  # cleared: whoever asks for the status waits
@@ -92,8 +92,10 @@ class Served:
 
 
 @contextmanager
-def serving(config: Config | None = None, control: FakeControl | None = None, **limits: Any) -> Iterator[Served]:
-    served = Served(config or Config(limits=Limits(**limits)), control)
+def serving(
+    config: Config | None = None, control: FakeControl | None = None, instance_id: str = "run-1", **limits: Any
+) -> Iterator[Served]:
+    served = Served(config or Config(limits=Limits(**limits)), control, instance_id)
     served.server.start()
     try:
         yield served

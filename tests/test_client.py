@@ -21,7 +21,7 @@ from claude_mpm.client import client as client_module
 from claude_mpm.client import connection as connection_module
 from claude_mpm.client import frame_queue, transport
 from claude_mpm.client.client import CONNECTED, LOST, Client
-from claude_mpm.errors import ConnectionFailed, ProtocolError
+from claude_mpm.errors import ConnectionFailed, ProtocolError, ServerUnavailable
 
 Frame = dict[str, Any]
 
@@ -394,28 +394,62 @@ def test_request_fails_at_once_when_the_connection_ends(server: ScriptedServer, 
     ended.join()
 
 
-def test_reply_behind_a_full_queue_is_still_found(
+def test_reply_behind_a_full_queue_is_still_found(server: ScriptedServer) -> None:
+    with Client(server.port, token="t", queue_chars=2000) as client:
+        client.subscribe()
+        for _ in range(40):
+            server.emit("claude.output", {"content": "x" * 50})
+        assert client.get_status()["seq"] == 40
+
+
+def test_unread_events_are_bounded(server: ScriptedServer) -> None:
+    with Client(server.port, token="t", queue_chars=1000) as client:
+        client.subscribe()
+        for _ in range(100):
+            server.emit("claude.output", {"content": "x" * 50})
+        assert client._connection is not None
+        queue = client._connection.frames
+        wait_until(lambda: queue._chars >= 1000, "the queue is full")
+        assert queue._chars < 1000 + 400  # nothing asked: no extra room
+        got = [client.next_event(TIMEOUT) for _ in range(100)]
+        assert [e["seq"] for e in got if e] == list(range(1, 101))  # what waited in the socket comes after
+
+
+# --- commands whose replies come in the stream -----------------------------------------------------
+
+
+def test_the_reply_to_a_posted_command_overtakes_the_events_that_wait(server: ScriptedServer) -> None:
+    with Client(server.port, token="t", queue_chars=2000) as client:
+        client.subscribe()
+        for _ in range(40):
+            server.emit("claude.output", {"content": "x" * 50})
+        client.post({"command": "get_status", "request_id": "hub-7", "instance_id": "run-1"})
+        wait_until(lambda: client._connection and client._connection.frames._passed_on, "the reply")
+        first = client.next_event(TIMEOUT)
+        assert first is not None and (first["request_id"], first["data"]["seq"]) == ("hub-7", 40)
+        assert [e["seq"] for e in (client.next_event(TIMEOUT) for _ in range(40)) if e] == list(range(1, 41))
+    assert server.commands[-1] == {"command": "get_status", "request_id": "hub-7", "instance_id": "run-1"}
+
+
+def test_a_reply_in_the_stream_and_one_that_is_waited_for_do_not_mix(client: Client) -> None:
+    client.post({"command": "ping", "request_id": "hub-1"})
+    assert client.get_status()["claude_status"] == "running"
+    reply = client.next_event(TIMEOUT)
+    assert reply is not None and (reply["type"], reply["request_id"]) == ("pong", "hub-1")
+
+
+def test_posted_commands_without_a_reply_are_bounded(
     server: ScriptedServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frame_queue, "QUEUE_CHARS", 2000)
-    client.subscribe()
-    for _ in range(40):
-        server.emit("claude.output", {"content": "x" * 50})
-    assert client.get_status()["seq"] == 40
-
-
-def test_unread_events_are_bounded(server: ScriptedServer, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_queue, "QUEUE_CHARS", 1000)
-    client.subscribe()
-    for _ in range(100):
-        server.emit("claude.output", {"content": "x" * 50})
-    assert client._connection is not None
-    queue = client._connection.frames
-    wait_until(lambda: queue._chars >= 1000, "the queue is full")
-    client.ping  # noqa: B018  # nothing asked: no extra room
-    assert queue._chars < 1000 + 400
-    got = [client.next_event(TIMEOUT) for _ in range(100)]
-    assert [e["seq"] for e in got if e] == list(range(1, 101))  # what waited in the socket comes after
+    monkeypatch.setattr(frame_queue, "MOST_PASSED", 2)
+    server.silent = {"ping"}
+    for number in range(2):
+        client.post({"command": "ping", "request_id": f"hub-{number}"})
+    with pytest.raises(ServerUnavailable, match="2 commands have not been answered"):
+        client.post({"command": "ping", "request_id": "hub-2"})
+    client.close()
+    with pytest.raises(ServerUnavailable, match="not connected"):
+        client.post({"command": "ping", "request_id": "hub-3"})
 
 
 # --- listening -------------------------------------------------------------------------------------
@@ -560,6 +594,26 @@ def test_follow_drops_what_came_already(server: ScriptedServer, follow: Callable
     server.emit("todo.update")
     wait_until(lambda: 2 in reader.numbers())
     assert reader.numbers() == [1, 2]
+
+
+def test_follow_through_a_hub_that_restarts_repeats_no_event(follow: Callable[..., Reader]) -> None:
+    def tell(hub: ScriptedServer, seq: int, instance_id: str, origin_seq: int) -> None:
+        more = {"seq": seq, "instance_id": instance_id, "origin_seq": origin_seq}
+        hub.events.append(hub.frame("todo.update", {}) | more)
+
+    with scripted(instance_id="hub-1") as first:
+        for seq, (instance_id, origin) in enumerate([("a", 7), ("b", 1), ("a", 8)], 1):
+            tell(first, seq, instance_id, origin)
+        reader = follow(Client(first.port, token="t"), since=0)
+        wait_until(lambda: reader.numbers() == [1, 2, 3])
+    wait_until(lambda: LOST in reader.types())
+    second = ScriptedServer(first.port, "hub-2")
+    for seq, (instance_id, origin) in enumerate([("a", 7), ("a", 8), ("b", 1), ("b", 2), ("a", 9)], 1):
+        tell(second, seq, instance_id, origin)
+    wait_until(lambda: reader.frames[-1].get("origin_seq") == 9)
+    second.stop()
+    seen = [(f["instance_id"], f["origin_seq"]) for f in reader.frames if "origin_seq" in f]
+    assert seen == [("a", 7), ("b", 1), ("a", 8), ("b", 2), ("a", 9)]
 
 
 def test_follow_fails_when_the_first_attempt_fails() -> None:

@@ -263,11 +263,10 @@ def test_questions_wait_only_while_somebody_who_may_answer_is_there() -> None:
     source = FakeSource()
     with serving_hub(source, config=Config(token=TOKEN, control=True)) as served:
         source.lists(ONE)
-        with served.client(request=upgrade(f"/?token={TOKEN}&readonly=1")) as client:
+        with served.client(request=upgrade(f"/?token={TOKEN}&attending=0")) as client:
             client.greeted().subscribe("todo.*")
             assert not source.attended
-        with served.client(request=upgrade(f"/?token={TOKEN}")) as client:
-            client.greeted().subscribe("todo.*")
+            client.ask("attend", present=True)
             wait_until(lambda: source.attended, "the source is told")
         wait_until(lambda: not source.attended, "nobody is there")
 

@@ -16,6 +16,7 @@ ROOMS: dict[str, set[str]] = {
         "archive",
         "archive.export",
         "client",
+        "fleet",
         "launch",
         "launch.child",
         "launch.command",

@@ -490,13 +490,22 @@ def test_a_hundred_clients_that_come_and_vanish_leave_nothing() -> None:
         wait_until(lambda: not served.server._threads)
 
 
-def test_a_client_may_give_up_its_right_to_act() -> None:
-    config = Config(token=TOKEN)
-    with serving(config, FakeControl()) as served:
-        for query, may in (("readonly=1", False), ("readonly=0", True)):
-            with served.client(request=upgrade(f"/?token={TOKEN}&{query}")) as client:
-                client.greeted()
-                wait_until(lambda: served.server.client_count == 1, "the client is served")
-                assert served.server.has_trusted_client() is may
-                assert (client.ask("interrupt")["type"] == "done") is may
-            wait_until(lambda: served.server.client_count == 0, "the client has gone")
+def test_a_client_says_whether_somebody_is_there_to_answer() -> None:
+    with serving(Config(token=TOKEN), FakeControl()) as served:
+        server = served.server
+        with served.client(request=upgrade(f"/?token={TOKEN}&attending=0")) as client:
+            client.greeted().ask("ping")
+            assert not server.is_attended()
+            assert client.ask("interrupt")["type"] == "done"  # it keeps its rights
+            assert client.ask("attend", present=True)["data"] == {"command": "attend"}
+            assert server.is_attended()
+            assert client.ask("attend", present="yes")["data"]["code"] == "invalid_params"
+            client.ask("attend", present=False)
+            assert not server.is_attended()
+        with served.client(request=upgrade(f"/?token={TOKEN}")) as client:
+            client.greeted().ask("ping")
+            assert server.is_attended()
+        wait_until(lambda: not server.is_attended(), "the client has gone")
+    with serving() as served, served.client() as client:
+        client.greeted().ask("attend", present=True)
+        assert not served.server.is_attended()  # it may not answer

@@ -12,7 +12,10 @@ from claude_mpm.cli.terminal_lines import forget_stdout, printable, say
 from claude_mpm.errors import ClaudeMpmError, UsageError
 
 # each a module of this package, with run(args)
-COMMANDS = ("status", "instances", "watch", "answer", "attach", "monitor", "sessions", "replay", "export", "doctor")
+COMMANDS = (
+    *("status", "instances", "watch", "answer", "attach", "monitor", "sessions", "replay", "export", "doctor"),
+    *("hub", "bridge"),
+)
 INTERRUPTED, READER_GONE = 130, 141  # exit codes: 128 + SIGINT, 128 + SIGPIPE
 
 # How alike a word and a command must be (difflib's ratio) to be taken for a slip of the finger. `hello` and `help`

@@ -87,7 +87,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "claude-mpm watch") -> i
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # on a terminal without UTF-8, a `?` rather than an exception
     try:
-        client = Client(running_port() if chosen.port is None else chosen.port, chosen.host, chosen.token)
+        client = Client(
+            running_port() if chosen.port is None else chosen.port, chosen.host, chosen.token, attending=False
+        )
         return watch(client, channels, chosen.since, chosen.jsonl, sys.stdout, sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from claude_mpm.client.connection import Connection
-from claude_mpm.client.frame_queue import Frame
-from claude_mpm.config import DEFAULT_PORT, Config
+from claude_mpm.client.frame_queue import QUEUE_CHARS, Frame
+from claude_mpm.client.progress import Progress
+from claude_mpm.client.registered import registered_token
+from claude_mpm.config import DEFAULT_PORT
 from claude_mpm.errors import ConnectionFailed, ProtocolError, ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.system import json_text
@@ -19,7 +21,6 @@ from claude_mpm.system import json_text
 TIMEOUT = 5.0  # seconds, for each of: connecting, the greeting, one reply
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to reconnect: doubled each time, up to the second
 CONNECTED, LOST = "client.connected", "client.lost"  # types of the frames that follow() adds
-LEAVING_CODES = (1001, 1012, 1013)  # close codes of a server that may be back: going away, restarting, overloaded
 
 
 class Client:
@@ -31,6 +32,8 @@ class Client:
     Args:
         token: None to use the one that the running instance has written for its own user, if there is one.
         timeout: seconds, for each of: connecting, the greeting, one reply.
+        queue_chars: of JSON text received and not read, at which the server is pushed back.
+        attending: whether somebody is there who may answer Claude: with the token, its questions then wait for an answer.
 
     Attributes:
         greeting: the data of the `system.status` that the server sent on connect; {} before.
@@ -39,14 +42,21 @@ class Client:
     """
 
     def __init__(
-        self, port: int = DEFAULT_PORT, host: str = "localhost", token: str | None = None, *, timeout: float = TIMEOUT
+        self,
+        port: int = DEFAULT_PORT,
+        host: str = "localhost",
+        token: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        queue_chars: int = QUEUE_CHARS,
+        attending: bool = True,
     ) -> None:
         self.port, self.host = port, host
         self.greeting: Frame = {}
         self.instance_id: str | None = None
         self.close_code: int | None = None
         self.close_reason: str | None = None
-        self._token, self._timeout = token, timeout
+        self._token, self._timeout, self._queue_chars, self._attending = token, timeout, queue_chars, attending
         self._numbers = itertools.count(1)
         self._connection_lock = threading.Lock()
         self._connection: Connection | None = None
@@ -67,10 +77,10 @@ class Client:
         return self
 
     def _open(self) -> None:
-        token = self._token or _registered_token(self.host, self.port)
-        connection = Connection(self.host, self.port, token)
+        token = self._token or registered_token(self.host, self.port)
+        connection = Connection(self.host, self.port, token, self._queue_chars, self._attending)
         connection.open(self._timeout)
-        greeting = self._greeting(connection)
+        greeting = connection.greeting(self._timeout)
         with self._connection_lock:
             if not self._closing.is_set():
                 self.greeting, self.instance_id = greeting["data"], str(greeting["instance_id"])
@@ -78,20 +88,6 @@ class Client:
                 return
         connection.close()
         raise ConnectionFailed("closed while connecting")
-
-    def _greeting(self, connection: Connection) -> Frame:
-        """The first frame of the server; closes the connection and raises when it is not a claude-mpm's."""
-        try:
-            frame = connection.frames.get(self._timeout)
-        except EOFError:
-            frame = None
-        if frame is not None and frame["type"] == ev.SYSTEM_STATUS and "instance_id" in frame:
-            return frame
-        connection.close()
-        code, reason = connection.close_code, connection.close_reason
-        if code in LEAVING_CODES:
-            raise ServerUnavailable(f"{self.host}:{self.port} closed the connection at once: {reason or code}")
-        raise ConnectionFailed(f"{self.host}:{self.port} is a WebSocket server, but not a claude-mpm")
 
     def close(self) -> None:
         """Say goodbye and free everything. Blocks for a second at most. Any thread, any number of times."""
@@ -144,6 +140,24 @@ class Client:
         if reply["type"] == "error":
             raise ProtocolError(str(reply["data"].get("code")), str(reply["data"].get("message")))
         return reply
+
+    def post(self, message: Mapping[str, Any]) -> None:
+        """Send a command as it is, without waiting for its reply. Any thread; blocks as long as sending does.
+
+        The reply comes from next_event() and iteration: before the events that wait there if the message has a
+        `request_id`, a text that nobody else uses (request() has c1, c2, …); in its turn otherwise.
+
+        Raises:
+            ServerUnavailable: not connected, the connection was lost, or too many such commands have no reply yet.
+        """
+        connection, request_id = self._connected(), message.get("request_id")
+        if request_id is not None:
+            connection.frames.pass_on(request_id)
+        try:
+            connection.send(json_text.dumps(message).decode())
+        except ServerUnavailable:
+            connection.frames.forget(str(request_id))
+            raise
 
     def subscribe(self, channels: Sequence[str] = ("*",), since: int | None = None) -> Frame:
         """Ask for events; they come from next_event() and iteration. Blocks and raises as request().
@@ -225,10 +239,10 @@ class Client:
     ) -> Iterator[Frame]:
         """Yield events until close(), reconnecting whenever the connection is lost.
 
-        Pauses between attempts grow from 0.25 to 5 seconds. Each connection begins with a frame `client.connected`
+        Pauses grow from 0.25 to 5 seconds. Each connection begins with a frame `client.connected`
         (data: `instance_id`, `new_instance`, `status`) and ends with `client.lost` (data: `code`, `reason`). No event
         comes twice. Events that the server no longer has are reported by its `system.gap`. After a restart the new
-        instance is read from its beginning.
+        instance is read from its beginning; of a hub, which tells every session anew, what came already is left out.
 
         Args:
             channels, since: as for subscribe().
@@ -240,7 +254,7 @@ class Client:
         """
         if self._connection is None:
             self.connect()
-        pause = RETRY_FIRST
+        pause, progress = RETRY_FIRST, Progress()
         while True:
             try:
                 if self._connection is None:
@@ -257,15 +271,10 @@ class Client:
                 pause = min(pause * 2, RETRY_MOST)
                 continue
             pause = RETRY_FIRST
-            since = seq if since is None else since
+            progress.since = seq if since is None else since
             yield _own_frame(CONNECTED, instance_id=instance_id, new_instance=is_new, status=self.greeting)
-            for frame in self:
-                number = frame.get("seq")
-                if isinstance(number, int):
-                    if number <= since:
-                        continue
-                    since = number
-                yield frame
+            yield from filter(progress.is_new, self)
+            since = progress.since
             if self._closing.is_set():
                 return
             yield _own_frame(LOST, code=self.close_code, reason=self.close_reason)
@@ -284,12 +293,3 @@ def _data(reply: Frame) -> Frame:
 
 def _own_frame(kind: str, **data: Any) -> Frame:
     return {"type": kind, "timestamp": ev.rfc3339(time.time()), "data": data}
-
-
-def _registered_token(host: str, port: int) -> str | None:
-    """The token that the instance on `port` has written for its own user. It is sent to this machine only."""
-    if host not in ("localhost", "127.0.0.1", "::1"):
-        return None
-    from claude_mpm.system.instances import token_for  # loads psutil, which whoever brings a token does not need
-
-    return token_for(port, Config().state_dir)

@@ -17,14 +17,16 @@ from collections.abc import Callable
 import simple_websocket
 from wsproto.utilities import ProtocolError as WebSocketError  # simple-websocket lets these through
 
-from claude_mpm.client.frame_queue import FrameQueue
+from claude_mpm.client.frame_queue import QUEUE_CHARS, Frame, FrameQueue
 from claude_mpm.client.transport import URL, Transport, describe
 from claude_mpm.errors import ConnectionFailed, ServerUnavailable
+from claude_mpm.feed import event as ev
 
 CLOSE_TIME = 1.0  # seconds to wait for the server's close frame
 RECEIVE_BYTES = 64 * 1024  # one read
 MESSAGE_BYTES = 16 * 1024 * 1024  # one message; a reply carries at most 4 MiB of events, an event far less
 NO_STATUS = 1005  # what simple-websocket reports when no close frame came, or one without a code (RFC 6455 7.4.1)
+LEAVING_CODES = (1001, 1012, 1013)  # close codes of a server that may be back: going away, restarting, overloaded
 
 LIBRARY_ERRORS = (simple_websocket.ConnectionError, simple_websocket.ConnectionClosed, WebSocketError)
 
@@ -34,17 +36,24 @@ log = logging.getLogger(__name__)
 class Connection:
     """A connection to one server; `open` once, then `send` from any thread, and `close`.
 
+    Args:
+        queue_chars: bound of `frames`, in characters of JSON text.
+        attending: see Client.
+
     Attributes:
         frames: what the server sent.
         close_code, close_reason: what the server's close frame said; None when none has come.
     """
 
-    def __init__(self, host: str, port: int, token: str | None) -> None:
-        self.frames = FrameQueue()
+    def __init__(
+        self, host: str, port: int, token: str | None, queue_chars: int = QUEUE_CHARS, attending: bool = True
+    ) -> None:
+        self.frames = FrameQueue(queue_chars)
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self.transport: Transport | None = None
         self._host, self._port, self._token = host, port, token
+        self._url = URL if attending else f"{URL}?attending=0"
         self._websocket: simple_websocket.Client | None = None
         self._opened = threading.Event()
         self._receiver: threading.Thread | None = None
@@ -73,7 +82,7 @@ class Connection:
         headers = [("Authorization", f"Bearer {self._token}")] if self._token else []
         try:
             return simple_websocket.Client(
-                URL,
+                self._url,
                 headers=headers,
                 receive_bytes=RECEIVE_BYTES,
                 max_message_size=MESSAGE_BYTES,
@@ -84,6 +93,25 @@ class Connection:
             raise ServerUnavailable(f"{transport.where} takes connections but does not answer") from None
         except (OSError, ValueError, *LIBRARY_ERRORS) as error:
             raise ConnectionFailed(f"{transport.where} is not a claude-mpm: {describe(error)}") from None
+
+    def greeting(self, timeout: float) -> Frame:
+        """The server's first frame, its `system.status`. Blocks for at most `timeout` seconds.
+
+        Raises:
+            ServerUnavailable: the server is about to leave or restart, or is too busy.
+            ConnectionFailed: it is not a claude-mpm. The connection is closed, here and above.
+        """
+        try:
+            frame = self.frames.get(timeout)
+        except EOFError:
+            frame = None
+        if frame is not None and frame["type"] == ev.SYSTEM_STATUS and "instance_id" in frame:
+            return frame
+        self.close()
+        where = f"{self._host}:{self._port}"
+        if self.close_code in LEAVING_CODES:
+            raise ServerUnavailable(f"{where} closed the connection at once: {self.close_reason or self.close_code}")
+        raise ConnectionFailed(f"{where} is a WebSocket server, but not a claude-mpm")
 
     def send(self, text: str) -> None:
         """Send one message. Blocks for at most transport.SEND_TIME. Any thread.

@@ -56,14 +56,12 @@ class Source(Protocol):
             ServerUnavailable: the instance cannot be reached at the moment.
         """
 
-    def want(self, wanted: Mapping[str, frozenset[str]]) -> None:
-        """Say, for each instance, which types of ON_REQUEST somebody looks at. Replaces what was said before.
+    def want(self, wanted: Mapping[str, frozenset[str]], attended: bool = False) -> None:
+        """Say what somebody looks at, and whether he may act. Replaces what was said before.
 
-        Any thread; does not block. Instances that are not listed, or of which the source knows nothing, get none.
-        """
+        Any thread; does not block.
 
-    def attend(self, present: bool) -> None:
-        """Say whether somebody is connected who may act on Claude: only then do its questions wait for an answer.
-
-        Any thread; does not block. False until said otherwise.
+        Args:
+            wanted: for each instance, the types of ON_REQUEST; instances that are not listed get none.
+            attended: whether somebody is connected who may answer Claude: only then do questions wait for an answer.
         """

@@ -83,7 +83,7 @@ class Session:
         self._sampler: ProcessSampler | None = None
         self._screen: Screen | None = None
         self._watcher: Watcher | None = None
-        self._answering = Answering(config, run, self.log, keyboard, self._has_trusted_client, self._later)
+        self._answering = Answering(config, run, self.log, keyboard, self._is_attended, self._later)
         self._recorder: Recorder | None = None
         self._parts = ExitStack()  # stops what runs, in reverse
 
@@ -293,8 +293,8 @@ class Session:
     def _later(self, seconds: float, work: Callable[[], None]) -> bool:
         return self._watcher is not None and self._watcher.post_after(seconds, work)
 
-    def _has_trusted_client(self) -> bool:
-        return self._server is not None and self._server.has_trusted_client()
+    def _is_attended(self) -> bool:
+        return self._server is not None and self._server.is_attended()
 
     def _new_session(self, session_id: str, reason: StartReason, at: float) -> Event:
         """Claude moved on to another session in the same process."""

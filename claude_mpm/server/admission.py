@@ -101,9 +101,9 @@ class Admission:
         """The events each client subscribes to. Takes no lock: list() copies a dict's values in one step."""
         return [client.selection for client in list(self._clients.values()) if client is not None]
 
-    def has_trusted_client(self) -> bool:
-        """Whether a client runs that gave the token."""
-        return any(client is not None and client.trusted for client in list(self._clients.values()))
+    def is_attended(self) -> bool:
+        """Whether a client runs that gave the token, and attends. Takes no lock."""
+        return any(client is not None and client.attends for client in list(self._clients.values()))
 
     def _oldest_idle_handshake(self) -> HttpRequest | None:
         """The oldest handshake that waits for its peer."""

@@ -20,7 +20,7 @@ from claude_mpm.feed.selection import Selection
 from claude_mpm.server.accept_pace import AcceptPace
 from claude_mpm.server.admission import Admission
 from claude_mpm.server.bind import require_token
-from claude_mpm.server.commands.replies import Asker, Client
+from claude_mpm.server.commands.replies import Asker, Attendance, Client
 from claude_mpm.server.commands.session_view import SessionView
 from claude_mpm.server.commands.subscription import Subscription
 from claude_mpm.server.http import pages, proof
@@ -58,7 +58,7 @@ class Server:
         self._pace = AcceptPace()
         self._admission = Admission(config.limits)
         admission = self._admission
-        self._demand = Demand(session.on_demand, admission.subscribed, admission.has_trusted_client, self._tell_session)
+        self._demand = Demand(session.on_demand, admission.subscribed, admission.is_attended, self._tell_session)
         self._greeting = Greeting(lambda: self.client_count)
         self._broadcaster = Broadcaster(log, config.limits.batch_events)
         # Two pipes. Closing the second end makes the first one readable, for every thread that polls it.
@@ -130,9 +130,9 @@ class Server:
         """WebSocket clients connected now."""
         return self._admission.client_count
 
-    def has_trusted_client(self) -> bool:
-        """Whether a client is connected that gave the token."""
-        return self._admission.has_trusted_client()
+    def is_attended(self) -> bool:
+        """Whether a client is connected that may answer Claude, and attends."""
+        return self._admission.is_attended()
 
     def status(self) -> dict[str, Any]:
         """The complete data of system.status."""
@@ -253,6 +253,7 @@ class Server:
             rights.trusted,
             Subscription(self._log),
             may_read_past=rights.may_read_past,
+            attendance=Attendance(rights.attends),
         )
         connection = Connection(
             request.sock,

@@ -58,8 +58,9 @@ class Hub:
         self._roster = Roster(self._sources)
         self._requests = Requests(self._roster, config.control)
         self._relay = Relay(self._roster, self.log, self._requests, self._tell_sources)
-        self._demand_lock = threading.Lock()  # guards the next, and keeps what sources are told in order
+        self._demand_lock = threading.Lock()  # guards the next two, and keeps what sources are told in order
         self._demand = NOTHING
+        self._attended = False
         self._server = Server(sockets, self.log, config, self._view(past))
         self._notifier = Notifier(self.log, config.notify_url, self._roster.info) if config.notify_url else None
 
@@ -72,7 +73,7 @@ class Hub:
             past=past,
             router=self._requests,
             on_demand=ON_REQUEST,
-            attended=self._attended,
+            attended=self._is_attended,
         )
 
     def start(self) -> None:
@@ -117,13 +118,14 @@ class Hub:
             self._demand = selection
         self._tell_sources()
 
-    def _attended(self, present: bool) -> None:
-        for source in self._sources:
-            source.attend(present and self._control)
+    def _is_attended(self, present: bool) -> None:
+        with self._demand_lock:
+            self._attended = present and self._control
+        self._tell_sources()
 
     def _tell_sources(self) -> None:
         """Tell every source which of its instances somebody looks at. Any thread."""
         with self._demand_lock:
             for source, producers in self._roster.producers().items():
                 wanted = {each.instance_id: self._demand.types_of(each) for each in producers}
-                source.want({instance_id: types for instance_id, types in wanted.items() if types})
+                source.want({instance_id: types for instance_id, types in wanted.items() if types}, self._attended)

@@ -144,6 +144,16 @@ def _ping(client: Client, params: Params, fields: dict[str, Any]) -> bytes:
 
 
 _SCOPED = frozenset({"subscribe", "unsubscribe"})  # with the `instance_id` of another instance, a hub selects by it
+
+
+def _attend(client: Client, params: Params, fields: dict[str, Any]) -> bytes:
+    present = params.value("present")
+    if not isinstance(present, bool):
+        raise ProtocolError("invalid_params", "present must be true or false")
+    client.attendance.present = present
+    return reply("done", {"command": "attend"}, **fields)
+
+
 COMMANDS: dict[str, Run] = {
     "subscribe": _subscribe,
     "unsubscribe": _unsubscribe,
@@ -151,6 +161,7 @@ COMMANDS: dict[str, Run] = {
     "get_history": _get_history,
     "get_instances": _get_instances,
     "get_screen": _get_screen,
+    "attend": _attend,
     "ping": _ping,
 }
 

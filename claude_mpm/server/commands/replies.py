@@ -21,6 +21,13 @@ HISTORY_BYTES = 4 * 1024 * 1024  # of events in one reply: clients bound their m
 MAX_ECHO = 64  # characters of an unknown name that an error repeats
 
 
+@dataclass
+class Attendance:
+    """Whether somebody attends a client, so that questions of Claude's wait for its answer. Written by its sender."""
+
+    present: bool = True
+
+
 @dataclass(frozen=True)
 class Asker:
     """Whoever sent a request: what it may see, and what it may do."""
@@ -38,6 +45,7 @@ class Client(Asker):
     """An asker that stays connected and may subscribe."""
 
     subscription: Subscription
+    attendance: Attendance = field(default_factory=Attendance, kw_only=True)
     late_replies: LateReplies = field(default_factory=LateReplies, kw_only=True)
 
 

@@ -29,12 +29,14 @@ class Rights:
     """What a client may do.
 
     Attributes:
-        trusted: it presented the valid token, and did not give up its right to act with `readonly=1`.
+        trusted: it presented the valid token.
         may_read_past: it presented the token, or is known to be a process of our user or of root.
+        attends: if it is trusted, somebody is there who may answer Claude. Not with `attending=0` in the address.
     """
 
     trusted: bool
     may_read_past: bool
+    attends: bool = True
 
 
 class HttpRequest:
@@ -111,7 +113,7 @@ class HttpRequest:
         if self._config.token is None and not public:
             # last, since it can be slow where it has to read a table
             return Rights(False, self._peers.check(self.sock, self.started))
-        return Rights(has_token and request.query.get("readonly") != "1", has_token)
+        return Rights(has_token, has_token, request.query.get("attending") != "0")
 
     def _read(self, head: Head) -> Request | None:
         """Read to the end of the head. Returns None when the peer has gone or the server stops."""

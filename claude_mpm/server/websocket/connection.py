@@ -31,7 +31,7 @@ class Connection:
         stopping: a descriptor that becomes readable when the server stops.
         greeting: the first message.
         broadcaster: sends new events to clients that are up to date.
-        changed: called by the sender thread when `selection` has changed.
+        changed: called by the sender thread when `selection` or `attends` has changed.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Connection:
         return self._sender.selection
 
     @property
-    def trusted(self) -> bool:
-        """Whether this client gave the token. Any thread."""
-        return self._sender.trusted
+    def attends(self) -> bool:
+        """Whether this client may answer Claude, and attends. Any thread."""
+        return self._sender.attends
 
     def run(self, rest: bytes) -> None:
         """Serve the client until it has gone. Blocks; call it once.

@@ -45,7 +45,7 @@ class Sender:
         client: whose commands are executed.
         greeting: the first message.
         broadcaster: sends the new events while this thread sleeps.
-        changed: called by the sender thread when `selection` has changed.
+        changed: called by the sender thread when `selection` or `attends` has changed.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Sender:
         self._was_full = False  # the socket was full a moment ago
 
     @property
-    def trusted(self) -> bool:
-        """Whether the client gave the token. Any thread."""
-        return self._client.trusted
+    def attends(self) -> bool:
+        """Whether the client may answer Claude, and attends. Any thread."""
+        return self._client.trusted and self._client.attendance.present
 
     @property
     def cursor(self) -> int:
@@ -262,6 +262,7 @@ class Sender:
 
     def _answer(self) -> bytes:
         """Execute the oldest command. Nothing is returned if another instance is going to answer it."""
+        attended = self.attends
         reply = answer(self._client, self._state.commands.get())
         frame = b"" if reply is None else text_frame(reply)
         if self._subscription.selection != self.selection:
@@ -269,6 +270,8 @@ class Sender:
             self._catching_up = True
             self._changed()
             self._broadcaster.wake()
+        elif self.attends != attended:
+            self._changed()
         return frame
 
     def _write(self, data: bytes | memoryview) -> None:
