@@ -264,3 +264,16 @@ def test_a_command_for_nobody_is_unavailable(state_dir: Path) -> None:
 def test_the_open_commands_are_those_the_server_gives_to_everyone() -> None:
     assert frozenset(COMMANDS) == OPEN
     assert OPEN.isdisjoint(CONTROL | ANSWERS | PROMPTS | PAST)
+
+
+def test_questions_wait_only_while_somebody_attends_the_hub(state_dir: Path) -> None:
+    source = LocalSource(state_dir)
+    with serving(Config(token=TOKEN), FakeControl(), instance_id="run-1") as served:
+        registered(state_dir, "run-1", served.port, TOKEN)
+        with started(source) as delivered:
+            delivered.wait_for(lambda: "system.status" in [frame["type"] for frame in delivered.frames])
+            assert not served.server.is_attended()
+            source.want({}, attended=True)
+            wait_until(served.server.is_attended, "somebody attends")
+            source.want({}, attended=False)
+            wait_until(lambda: not served.server.is_attended(), "nobody attends")

@@ -326,7 +326,12 @@ def test_a_machine_speaks_for_its_own_instances_only_and_each_event_comes_once(t
         delivered.wait_for(lambda: delivered.seqs("a")[-1:] == [4])
         wait_until(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text().endswith("\n"))
     assert (delivered.seqs("a"), delivered.seqs("b")) == ([3, 4], [])
-    assert json.loads((tmp_path / "told").read_text()) == {"command": "follow", "since": {}, "wanted": {}}
+    assert json.loads((tmp_path / "told").read_text()) == {
+        "command": "follow",
+        "since": {},
+        "wanted": {},
+        "attended": False,
+    }
 
 
 def test_a_connection_that_takes_nothing_holds_nobody_up(tmp_path: Path) -> None:
