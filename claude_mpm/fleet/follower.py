@@ -206,12 +206,13 @@ class Follower:
 
     def _look(self, events: Iterable[Frame]) -> None:
         """Deliver the events of the first look; the first of them may not be the first of the session."""
-        self.since = 0
         for event in events:
-            if self.since == 0 and event["seq"] > 1:
+            if self.since is None and event["seq"] > 1:
                 gap = ev.system_gap(1, event["seq"] - 1, {}, "before_start")
                 self._deliver(event_frame(gap, instance_id=self.instance_id))
             self._pass_on(event)
+        if self.since is None:
+            self.since = 0
 
     def _pass_on(self, each: Frame) -> None:
         """Deliver an event once, a gap, or a reply; the replies to our own commands are left out."""
