@@ -99,6 +99,18 @@ def test_status_is_one_readable_line() -> None:
     )
 
 
+def test_an_event_of_a_hub_says_whose_it_is() -> None:
+    frame = {"type": "todo.update", "seq": 7, "instance_id": "12345678-0000", "machine": "alpha\x1b[2J", "data": {}}
+    assert render(frame).split() == ["#7", "todo.update", "alpha:12345678", "{}"]
+
+
+def test_the_status_of_a_hub_counts() -> None:
+    fleet = {"instances": 3, "needs_you": 1, "working": 2, "idle": 0, "ended": 0, "unreachable": 0, "machines": 1}
+    sources = [{"name": "local", "reachable": True}, {"name": "ssh://b", "reachable": False}]
+    line = render({"type": "system.status", "data": STATUS | {"fleet": {**fleet, "sources": sources}}})
+    assert line.endswith("hub of 3 sessions on 1 machine:  1 need you, 2 working  ssh://b cannot be reached")
+
+
 def test_every_type_of_the_vocabulary_has_words_of_its_own() -> None:
     told = {event.type for event, _ in EVENTS} | {ev.SYSTEM_STATUS}
     assert told == set(ev.EVENT_TYPES)

@@ -45,7 +45,10 @@ def _is_format(char: str) -> bool:
 
 
 def render(event: Data) -> str:
-    """Return one line for one frame of the protocol: time, seq, type, and what it says. Accepts any shape of data."""
+    """Return one line for one frame of the protocol: time, seq, type, and what it says. Accepts any shape of data.
+
+    From a hub, the machine and the beginning of the instance's id follow the type.
+    """
     kind, data = event.get("type"), event.get("data")
     summarize = _SUMMARIES.get(str(kind))
     try:
@@ -54,7 +57,11 @@ def render(event: Data) -> str:
         text = plain(data)  # the shape of a later version
     time = plain(str(event.get("timestamp", ""))[11:19], 8)
     number = event.get("seq")
-    return f"{time:8} {f'#{number}' if isinstance(number, int) else '':>6}  {plain(str(kind), 40):16}  {text}".rstrip()
+    seq = f"#{number}" if isinstance(number, int) else ""
+    where = (
+        f"{plain(event['machine'], 20)}:{plain(event.get('instance_id', ''), 9)[:8]}  " if "machine" in event else ""
+    )
+    return f"{time:8} {seq:>6}  {plain(str(kind), 40):16}  {where}{text}".rstrip()
 
 
 # --- the summary of each type ------------------------------------------------------------------------
@@ -158,7 +165,17 @@ def _screen(data: Data) -> str:
     return _join(f"{data['cols']}×{data['rows']}", f"{len(data['lines'])} lines", data["title"])
 
 
+def _fleet(fleet: Data) -> str:
+    counts = [f"{fleet[key]} {word}" for key, word in _STANDINGS if fleet[key]]
+    sessions, machines = fleet["instances"], fleet["machines"]
+    size = f"{sessions} session{'' if sessions == 1 else 's'} on {machines} machine{'' if machines == 1 else 's'}"
+    missing = [f"{source['name']} cannot be reached" for source in fleet["sources"] if not source["reachable"]]
+    return _join(f"hub of {size}{':' if counts else ''}", ", ".join(counts), "; ".join(missing))
+
+
 def _system_status(data: Data) -> str:
+    if "fleet" in data:
+        return _fleet(data["fleet"])
     info, stats = data["instance_info"], data.get("todos", {}).get("stats", {})
     clients = f"{data['connected_clients']} client{'' if data['connected_clients'] == 1 else 's'}"
     todos = f"todos {stats['completed']}/{stats['total']}" if stats.get("total") else None
@@ -204,6 +221,13 @@ def _seconds(milliseconds: Any) -> str | None:
     return None if milliseconds is None else f"{milliseconds / 1000:.1f} s"
 
 
+_STANDINGS = (
+    ("needs_you", "need you"),
+    ("working", "working"),
+    ("idle", "idle"),
+    ("ended", "ended"),
+    ("unreachable", "unreachable"),
+)
 _SUMMARIES: dict[str, Callable[[Data], str]] = {
     ev.SESSION_START: _start,
     ev.SESSION_END: _end,

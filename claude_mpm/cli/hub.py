@@ -60,10 +60,10 @@ def run(args: Sequence[str]) -> int:
     from claude_mpm.monitor import hub
 
     _sources(config, chosen.sources, "")  # what is wrong with them is said before anything is served
-    sockets = bind_port(config)
+    sockets = bind_port(config, "the hub")
     directory = config_dir(os.environ)
     info = hub.hub_info(config, sockets[0].getsockname()[1], directory)
-    announce(config, sockets)
+    announce(config, sockets, "all sessions")
     hub.serve(config, info, directory, sockets, _sources(config, chosen.sources, info["instance_id"]))
     return 0
 

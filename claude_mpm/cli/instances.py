@@ -32,7 +32,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def _line(info: Mapping[str, Any]) -> str:
-    name = f"{printable(str(info['name']))}  " if info.get("name") else ""
+    name = f"{printable(str(info['name']))}  " if info.get("name") else "hub  " if info.get("kind") == "hub" else ""
     branch = f" ({printable(str(info['git_branch']))})" if info.get("git_branch") else ""
     where = f"{printable(info['working_dir'])}{branch}"
     return f"http://localhost:{info['port']}/  {name}pid {info['pid']}  {where}  since {info['started_at']}"

@@ -44,8 +44,11 @@ def require_home() -> None:
         raise UsageError("this user has no home directory; set HOME to a directory that claude-mpm may write to")
 
 
-def bind_port(config: Config) -> list[socket.socket]:
+def bind_port(config: Config, what: str = "this session") -> list[socket.socket]:
     """Bind the port the user named, or else the default port or the next free one; returns listening sockets.
+
+    Args:
+        what: what is served, for the user.
 
     Blocks for up to ENDING_TIME while the monitor of a session that has just ended still holds the port.
 
@@ -67,7 +70,7 @@ def bind_port(config: Config) -> list[socket.socket]:
                 time.sleep(ENDING_POLL)
                 continue
         sockets = next_free(config.host, config.port)
-        _say_which(config, sockets)
+        _say_which(config, sockets, what)
         break
     if config.host is not None:
         require_token(sockets, config.token)
@@ -81,7 +84,7 @@ def _is_being_released(config: Config) -> bool:
     return is_ending(config.port, config.state_dir)
 
 
-def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
+def _say_which(config: Config, free: Sequence[socket.socket], what: str) -> None:
     """Tell the user that the default port is in use, and which port is used instead.
 
     Raises:
@@ -89,7 +92,7 @@ def _say_which(config: Config, free: Sequence[socket.socket]) -> None:
     """
     free_port = free[0].getsockname()[1]
     if not config.port_given:
-        say(f"port {config.port} is in use; this session is on port {free_port}")
+        say(f"port {config.port} is in use; {what} is on port {free_port}")
         return
     from claude_mpm.system.instances import who_holds
 
@@ -107,10 +110,10 @@ def page_url(config: Config, sockets: Sequence[socket.socket]) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{sockets[0].getsockname()[1]}/"
 
 
-def announce(config: Config, sockets: Sequence[socket.socket]) -> None:
+def announce(config: Config, sockets: Sequence[socket.socket], what: str = "this session") -> None:
     """Say where the page is, before Claude takes the screen, and open it when the user asked for that."""
     url = page_url(config, sockets)
-    say(f"watch this session at {url}{' (the page asks for the token)' if config.token else ''}")
+    say(f"watch {what} at {url}{' (the page asks for the token)' if config.token else ''}")
     if config.open_page:
         from claude_mpm.cli.browser import open_page
 
