@@ -24,6 +24,7 @@ commands:
   replay SESSION       serve one of them as if it were running, until Ctrl-C
   doctor               say what can be seen of the installed claude, and how to see more
   export SESSION       write a session to one file: a page, a text, JSON Lines or an asciicast
+  hub [SOURCE...]      show the sessions of this machine and of others on one page
   bridge               pass on what runs here; a hub starts it over ssh
   help [COMMAND]       show this text, or that of a command
 
