@@ -7,8 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_mpm.cli.options import add_server_args, command_parser, server_config
-from claude_mpm.cli.startup import announce, bind_port, require_libraries
+from claude_mpm.cli.options import add_publish_arg, add_server_args, command_parser, publish_url, server_config
+from claude_mpm.cli.startup import announce, bind_port, hide_password, require_libraries
 from claude_mpm.errors import UsageError
 
 
@@ -31,8 +31,10 @@ def run(args: Sequence[str]) -> int:
         help="the process id of that claude; `pgrep -a claude` lists those that are running",
     )
     add_server_args(parser)
+    add_publish_arg(parser)
     chosen = parser.parse_args(args)
-    config = server_config(chosen, os.environ)
+    config = server_config(chosen, os.environ)._replace(publish=publish_url(chosen, os.environ))
+    hide_password(config)
     require_libraries()
     from claude_mpm.monitor import entry
     from claude_mpm.monitor.run_info import RunInfo

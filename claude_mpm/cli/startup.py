@@ -44,6 +44,21 @@ def require_home() -> None:
         raise UsageError("this user has no home directory; set HOME to a directory that claude-mpm may write to")
 
 
+def hide_password(config: Config) -> None:
+    """Take the password of --publish out of the process list, or tell the user that it shows there.
+
+    What is forked later inherits the hidden form; exec replaces it.
+    """
+    if config.publish is None or not any(config.publish in argument for argument in sys.argv):
+        return
+    from claude_mpm.monitor.redis_url import password_in
+    from claude_mpm.system.argv import hide
+
+    password = password_in(config.publish)
+    if password is not None and not hide(f":{password}@"):
+        say("the password of --publish shows in the process list here; put the URL in CLAUDE_MPM_PUBLISH instead")
+
+
 def bind_port(config: Config) -> list[socket.socket]:
     """Bind the port the user named, or else the default port or the next free one; returns listening sockets.
 

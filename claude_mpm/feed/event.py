@@ -22,6 +22,7 @@ Source = Literal[
 QuestionState = Literal["asked", "delivered", "applied", "withdrawn"]
 QUESTION_OVER: frozenset[QuestionState] = frozenset({"applied", "withdrawn"})
 Decision = Literal["allow", "allow_session", "deny"]
+GapReason = Literal["slow_client", "expired", "before_start"]
 Data = Mapping[str, Any]  # the JSON edge: values are what json.dumps takes
 
 MAX_TASK = 1_000  # characters of a delegation's task, which Claude is asked to say in 3 to 5 words
@@ -422,9 +423,7 @@ def system_error(
     return Event(SYSTEM_ERROR, data, "monitor")
 
 
-def system_gap(
-    from_seq: int, to_seq: int, counts: Mapping[str, int], reason: Literal["slow_client", "expired"]
-) -> Event:
+def system_gap(from_seq: int, to_seq: int, counts: Mapping[str, int], reason: GapReason) -> Event:
     """Events that one client can no longer be sent. It is made for that client alone and has no seq of its own."""
     return Event(
         SYSTEM_GAP, {"from_seq": from_seq, "to_seq": to_seq, "counts": dict(counts), "reason": reason}, "monitor"

@@ -362,7 +362,7 @@ class SystemGap(TypedDict):
     from_seq: int
     to_seq: int
     counts: dict[str, int]
-    reason: Literal["slow_client", "expired"]
+    reason: Literal["slow_client", "expired", "before_start"]
 
 
 class _SystemControl(TypedDict):

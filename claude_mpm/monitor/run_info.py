@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from claude_mpm.feed import event as ev
+from claude_mpm.feed.event import Event, Origin
+
 NOT_STARTED_HERE = "claude-mpm did not start this Claude and has no hook in it"
 StartReason = Literal["startup", "clear", "resume", "compact", "attach"]
 
@@ -57,6 +60,18 @@ class Ending:
     has_ended: bool = True
     failed_to_start: bool = False
     time: float | None = None
+
+    def status(self, pid: int | None) -> Event:
+        """The last `claude.status`. `pid`: Claude's; None when it never ran."""
+        has_failed = pid is None or self.signal is not None or self.code not in (None, 0)
+        return ev.claude_status(
+            "error" if has_failed else "stopped",
+            origin=Origin("process"),
+            pid=pid,
+            message=self.reason,
+            exit_code=self.code,
+            signal=self.signal,
+        )
 
 
 def ending_of(event: Mapping[str, object]) -> Ending:

@@ -20,6 +20,7 @@ from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.answering import Answering
 from claude_mpm.monitor.answers.prompts import Keyboard
+from claude_mpm.monitor.demand import Demand
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
@@ -83,6 +84,7 @@ class Session:
         self._watcher: Watcher | None = None
         self._answering = Answering(config, run, self.log, keyboard, self._has_trusted_client, self._later)
         self._recorder: Recorder | None = None
+        self._demand = Demand(self._activate)
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -103,6 +105,7 @@ class Session:
         if self._config.record:
             self._start_part("recorder", self._start_recorder)
         self._start_part("server", self._start_server)
+        self._start_part("publisher", self._start_publishing)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
         """Claude runs. `at`: since when, in seconds since the epoch; None for now."""
@@ -115,6 +118,7 @@ class Session:
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
         self._start_part("answers", self._start_answering)
+        self._demand.tell()  # somebody may have looked before the screen was there
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -143,7 +147,7 @@ class Session:
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
-            demand=self._demand,
+            demand=self._demand.of_clients,
             control=self._control,
             past=past,
             answers=self._answering.desk,
@@ -153,6 +157,16 @@ class Session:
         server.start()
         self._parts.callback(server.join, SERVER_TIME)
         self._parts.callback(server.stop)
+
+    def _start_publishing(self) -> None:
+        """Stopped before the server, which executes the commands that hubs send."""
+        if self._config.publish is None:
+            return
+        from claude_mpm.monitor.publishing import Publishing
+
+        publishing = Publishing(self._config, self.log, self.info, self.status, self._demand.of_hubs)
+        publishing.start()
+        self._parts.callback(publishing.stop)
 
     def _start_sampler(self) -> None:
         self._sampler = sampler = ProcessSampler(lambda: self._pid)
@@ -230,7 +244,7 @@ class Session:
                 self._sources.process_ended(ending.code, ending.signal)
             self._sources.drain(DRAIN_TIME)
         if ending.has_ended:
-            self.log.append(self._final_status(ending))
+            self.log.append(ending.status(self._pid))
         self.log.append(
             ev.session_end(
                 self.log.session_id,
@@ -242,17 +256,6 @@ class Session:
             )
         )
         self._parts.close()
-
-    def _final_status(self, ending: Ending) -> Event:
-        has_failed = self._pid is None or ending.signal is not None or ending.code not in (None, 0)
-        return ev.claude_status(
-            "error" if has_failed else "stopped",
-            origin=Origin("process"),
-            pid=self._pid,
-            message=ending.reason,
-            exit_code=ending.code,
-            signal=ending.signal,
-        )
 
     # --- asked by the parts, any thread ---
 
@@ -274,7 +277,7 @@ class Session:
         """Tell the clients that something of ours is impaired. Any thread."""
         self.log.append(ev.system_error(sentence, component, severity="warning"))
 
-    def _demand(self, types: frozenset[str]) -> None:
+    def _activate(self, types: frozenset[str]) -> None:
         if self._sampler is not None:
             self._sampler.set_active(ev.SYSTEM_STATUS in types)
         if self._screen is not None:
