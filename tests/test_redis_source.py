@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from redis_server import (
@@ -25,13 +24,22 @@ from support import wait_until
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet.redis import entries, keys
+from claude_mpm.fleet.redis import entries, keys, reader
 from claude_mpm.fleet.redis.publisher import Publisher
+from claude_mpm.fleet.redis.stop import Backoff
 from claude_mpm.system import json_text
 
 pytestmark = needs_redis
 ID = "00000000-0000-0000-0000-000000000001"
 OTHER = "00000000-0000-0000-0000-000000000002"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses that are there for Redis's sake are short."""
+    monkeypatch.setattr(reader, "LIST_TIME", 0.1)
+    monkeypatch.setattr(reader, "BLOCK", 0.1)
+    monkeypatch.setattr(Backoff, "FIRST", 0.05)
 
 
 @pytest.fixture
@@ -224,10 +232,9 @@ def test_cursors_do_not_wait_for_ids_that_will_not_come(redis: RedisServer, tmp_
     with sourcing(redis.url) as (source, hub), publishing(log, redis.url):
         log.append(message("first"))
         wait_until(lambda: hub.seqs(ID) == [1], "the first event")
-        reader: Any = source._reader
-        wait_until(lambda: reader._cursors, "the cursors")
+        cursors: dict[str, str] = source._reader._cursors
         stream = keys.events(keys.shard(ID))
-        reader._cursors[stream] = "99999999999999-0"  # as if the clock of the lost Redis had been ahead
+        cursors[stream] = "99999999999999-0"  # as if the clock of the lost Redis had been ahead
         redis.kill()
         log.append(message("second"))
         redis.start()

@@ -83,5 +83,5 @@ def _ca_certs(parts: SplitResult) -> str | None:
     given = parse_qs(parts.query, keep_blank_values=True)
     unknown = given.keys() - {"ssl_ca_certs"}
     if unknown:
-        raise UsageError("the Redis URL takes no parameter but ssl_ca_certs=FILE, for rediss://")
+        raise UsageError(f"the Redis URL takes no parameter but ssl_ca_certs=FILE: its form is {FORM}")
     return given["ssl_ca_certs"][-1] if given else None
