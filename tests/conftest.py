@@ -49,7 +49,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HOME, and no variable of Claude's or ours in the environment."""
     path = tmp_path_factory.mktemp("home")
-    for name in ("CLAUDE_CONFIG_DIR", "CLAUDE_MPM_CLAUDE", "CLAUDE_MPM_WEBSOCKET_TOKEN", "ANTHROPIC_API_KEY"):
+    names = ("CLAUDE_CONFIG_DIR", "CLAUDE_MPM_CLAUDE", "CLAUDE_MPM_WEBSOCKET_TOKEN", "ANTHROPIC_API_KEY")
+    for name in (*names, "CLAUDE_MPM_PUBLISH", "CLAUDE_MPM_REDIS_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(path))
     return path

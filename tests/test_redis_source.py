@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from redis_server import (
+    Frame,
     Hub,
     RedisServer,
     message,
@@ -19,13 +20,14 @@ from redis_server import (
     sourcing,
 )
 from schemas import check
-from support import wait_until
+from support import TIMEOUT, wait_until
 
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis import entries, keys, reader
 from claude_mpm.fleet.redis.publisher import Publisher
+from claude_mpm.fleet.redis.source import RedisSource
 from claude_mpm.fleet.redis.stop import Backoff
 from claude_mpm.system import json_text
 
@@ -40,6 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "LIST_TIME", 0.1)
     monkeypatch.setattr(reader, "BLOCK", 0.1)
     monkeypatch.setattr(Backoff, "FIRST", 0.05)
+    monkeypatch.setattr(keys, "RENEWAL", 0.3)
 
 
 @pytest.fixture
@@ -178,6 +181,54 @@ def test_a_redis_that_is_killed_and_comes_back_loses_nothing_that_memory_holds(
             assert hub.gaps(log.instance_id) == []
 
 
+def test_connections_that_are_cut_at_any_moment_lose_and_repeat_nothing(redis: RedisServer) -> None:
+    """What Redis has executed and could not answer is sent again, and known by its number."""
+    logs = [Log(f"00000000-0000-0000-0000-{number:012}") for number in range(3)]
+    with ExitStack() as stack:
+        for log in logs:
+            stack.enter_context(publishing(log, redis.url))
+        _, hub = stack.enter_context(sourcing(redis.url))
+        with Writers(logs, pause=0.0002) as writers:
+            for _ in range(15):
+                writers.wrote(40)
+                redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            writers.wrote(40)
+        wait_until(lambda: all_arrived(hub, logs), "the newest events")
+        for log in logs:
+            assert hub.seqs(log.instance_id) == list(range(1, log.seq + 1))
+            assert hub.gaps(log.instance_id) == []
+
+
+def test_a_reader_that_was_behind_gets_what_redis_lost_before_it_was_read(redis: RedisServer) -> None:
+    log, hub, proceed = Log(ID), Hub(), threading.Event()
+    proceed.set()
+
+    def deliver(frame: Frame) -> None:
+        assert proceed.wait(TIMEOUT)
+        hub.deliver(frame)
+
+    source = RedisSource(redis.url, None, "hub-1")
+    source.start(deliver)
+    try:
+        with publishing(log, redis.url):
+            log.append(message("first"))
+            wait_until(lambda: hub.seqs(ID) == [1], "the first event")
+            proceed.clear()
+            for number in range(500):
+                log.append(message(str(number)))
+            wait_until(lambda: redis.call("XLEN", keys.events(keys.shard(ID))) == 501, "the events in Redis")
+            redis.kill()
+            redis.start()
+            proceed.set()
+            wait_until(lambda: log.seq in hub.seqs(ID), "the newest event")
+            assert hub.seqs(ID) == list(range(1, log.seq + 1))
+            assert hub.gaps(ID) == []
+    finally:
+        proceed.set()
+        source.stop()
+        assert source.join(TIMEOUT)
+
+
 def test_what_the_log_no_longer_holds_when_redis_is_back_is_a_told_gap(redis: RedisServer) -> None:
     log = Log(ID, Limits(structured_events=50))
     with sourcing(redis.url) as (_, hub), publishing(log, redis.url):
@@ -211,10 +262,7 @@ def test_a_trimmed_stream_is_a_told_gap_and_then_the_status(redis: RedisServer) 
         wait_until(lambda: len(hub.of_type("system.status")) > before, "the status")
 
 
-def test_a_redis_that_is_emptied_gets_again_what_a_reader_may_not_have_seen(
-    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(keys, "RENEWAL", 0.1)
+def test_a_redis_that_is_emptied_gets_again_what_a_reader_may_not_have_seen(redis: RedisServer) -> None:
     log = Log(ID)
     with publishing(log, redis.url):
         for number in range(20):

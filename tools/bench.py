@@ -31,6 +31,7 @@ measurements (all of them if none is named):
   output      from a line Claude shows to its receipt by 10 clients, 500 lines a second
   transcript  from a line Claude writes to its receipt; beside `tail -f`
   archive     2,000 sessions that are over (2 GB) listed and searched; one of 100 MB opened at its end
+  streams     events to a Redis and from it: the cost of each; 2,000 sessions at once; beside plain redis-py
   hook        one hook as Claude runs it; beside `sh -c 'cat >/dev/null'`
 
 Ratios and differences mean something on any machine, the other figures only on yours. On a busy machine take
@@ -48,6 +49,7 @@ MEASUREMENTS = (
     "output",
     "transcript",
     "archive",
+    "streams",
     "hook",
 )
 BEGIN, END = "<!-- begin: printed by tools/bench.py -->\n", "<!-- end: printed by tools/bench.py -->\n"
