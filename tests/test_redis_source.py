@@ -287,6 +287,8 @@ def test_cursors_do_not_wait_for_ids_that_will_not_come(redis: RedisServer, tmp_
         log.append(message("second"))
         redis.start()
         wait_until(lambda: 2 in hub.seqs(ID), "the event of the new Redis")
+        lists = [[info["instance_id"] for info in each["data"]["instances"]] for each in hub.of_type("instances")]
+        assert lists[lists.index([ID]) :] == [[ID]] * (len(lists) - lists.index([ID])), "it was never gone"
 
 
 def test_a_full_redis_is_told_once_and_gets_everything_later(redis: RedisServer) -> None:

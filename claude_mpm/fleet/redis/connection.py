@@ -193,6 +193,11 @@ def followable(connection: Connection, cursors: dict[str, str]) -> None:
             cursors[stream] = "0-0"
 
 
+def seconds_of(answer: Sequence[Any]) -> float:
+    """The answer to TIME, in seconds since the epoch."""
+    return int(answer[0]) + int(answer[1]) / 1e6
+
+
 def id_order(entry_id: str) -> tuple[int, int]:
     """An entry's id as numbers that compare as Redis does."""
     milliseconds, _, number = entry_id.partition("-")

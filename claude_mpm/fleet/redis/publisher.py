@@ -17,7 +17,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Batch, Entry
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection
+from claude_mpm.fleet.redis.connection import Connection, seconds_of
 from claude_mpm.fleet.redis.outbox import PUBLISHED, Outbox, Pipeline, Progress, chunks
 from claude_mpm.fleet.redis.stop import Backoff, Stop
 from claude_mpm.fleet.redis.url import RedisUrl
@@ -132,8 +132,7 @@ class Publisher:
 
     def _connect(self) -> None:
         self._connection.open()
-        seconds, microseconds = self._connection.call("TIME")
-        self._clock = int(seconds) + int(microseconds) / 1e6 - time.monotonic()
+        self._clock = seconds_of(self._connection.call("TIME")) - time.monotonic()
         self._renew_at = 0.0
         self._check_newest()
 
@@ -200,11 +199,12 @@ class Publisher:
             self._may_want.clear()
             self._looked = now
             wanted_at = int(now + self._clock)
-            commands.append(("ZRANGEBYSCORE", keys.want(self._log.instance_id), wanted_at, "+inf"))
+            commands += [("TIME",), ("ZRANGEBYSCORE", keys.want(self._log.instance_id), wanted_at, "+inf")]
         answers = self._connection.run(commands)
         self._sent = time.monotonic()
         self._confirm(pipeline, answers[len(pipeline.commands)])
         if looks:
+            self._clock = seconds_of(answers[-2]) - time.monotonic()  # which stands still while a laptop sleeps
             self._want(frozenset(name.decode("ascii", "replace") for name in answers[-1]) & ON_REQUEST)
 
     def _tell_gap(self, pipeline: Pipeline, batch: Batch, before: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from claude_mpm.errors import RedisUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection, followable
+from claude_mpm.fleet.redis.connection import Connection, followable, seconds_of
 from claude_mpm.fleet.redis.entries import Fields, fields_of
 from claude_mpm.fleet.redis.intake import Intake
 from claude_mpm.fleet.redis.outputs import Outputs
@@ -29,6 +29,7 @@ from claude_mpm.fleet.source import Frame
 
 BLOCK = 0.5  # seconds that Redis holds back the answer while there is nothing new
 LIST_TIME = 1.0  # seconds between two looks at the list of instances
+GRACE = 20.0  # seconds after an interruption in which nobody counts as gone: publishers try again every 15 s at least
 RECORDS = 64  # records asked for at once; one is a few kB, and 256 with a long todo list
 STRANGERS = 10_000  # ids without a record that are remembered
 
@@ -62,6 +63,7 @@ class Reader:
         self._cursors: dict[str, str] = {}
         self._clock = 0.0  # Redis's time minus time.monotonic()
         self._list_at = 0.0  # time.monotonic() of the next look at the list
+        self._grace_until = 0.0  # time.monotonic()
         self._was_lost = True  # the list and all records are to be delivered anew
         self._new: set[str] = set()  # instances of which not everything that Redis has was read yet
         self._leaving: set[str] = set()  # instances that have left the list, and may have an end to be read
@@ -125,8 +127,7 @@ class Reader:
 
     def _connect(self) -> None:
         self._connection.open()
-        seconds, microseconds = self._connection.call("TIME")
-        now = int(seconds) + int(microseconds) / 1e6
+        now = seconds_of(self._connection.call("TIME"))
         self._clock = now - time.monotonic()
         if not self._cursors:
             first = f"{max(int((now - keys.LOOK_BACK) * 1000), 0)}-0"
@@ -134,6 +135,8 @@ class Reader:
             self._cursors[self._reply_stream] = f"{int(now * 1000)}-0"
         followable(self._connection, self._cursors)
         self._list_at = 0.0
+        if self.roster.ids():
+            self._grace_until = time.monotonic() + GRACE
         self._strangers.clear()
         warning = server_warning(self._connection)
         if warning is not None:
@@ -146,10 +149,12 @@ class Reader:
         now = time.monotonic()
         self._list_at = now + LIST_TIME
         since = f"({int(now + self._clock)}"
-        found = self._connection.call("ZRANGEBYSCORE", keys.INSTANCES, since, "+inf", "LIMIT", 0, MAX_INSTANCES)
+        command = ("ZRANGEBYSCORE", keys.INSTANCES, since, "+inf", "LIMIT", 0, MAX_INSTANCES)
+        told, found = self._connection.run([("TIME",), command])
+        self._clock = seconds_of(told) - time.monotonic()
         alive = {member.decode("ascii", "replace") for member in found}
         known = self.roster.ids()
-        self._leaving = known - alive
+        self._leaving = known - alive if now >= self._grace_until else set()
         if self._was_lost:
             self._recovered()
             self._learn(alive, is_list=True)

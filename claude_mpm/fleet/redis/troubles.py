@@ -57,7 +57,11 @@ def _of_network(error: BaseException, url: RedisUrl) -> tuple[str, str | None]:
         case FileNotFoundError() if url.ca_certs:
             return f"there is no file {url.ca_certs}", "correct ssl_ca_certs in the URL"
         case TimeoutError() | exceptions.TimeoutError():
-            return "no answer in time", "is Redis overloaded, or a firewall in the way?"
+            hint = "is Redis overloaded, or a firewall in the way?"
+            return (
+                "no answer in time",
+                "is it a Redis without TLS? then its URL begins with redis://" if url.tls else hint,
+            )
     return "", None
 
 
