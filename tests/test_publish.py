@@ -17,6 +17,7 @@ from claude_mpm.errors import UsageError
 from claude_mpm.fleet.redis import connection
 from claude_mpm.launch.command.command_line import environment as claude_environment
 from claude_mpm.monitor.demand import Demand
+from claude_mpm.system.argv import hide
 
 PASSWORD = "correct-horse-battery"
 
@@ -47,6 +48,11 @@ def test_what_cannot_be_published_is_said_before_claude_starts(monkeypatch: pyte
     monkeypatch.setattr(connection, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'claude-mpm\[fleet\]'"):
         config_from(["--websocket", "--publish", "redis://host"], {})
+
+
+def test_what_is_not_on_the_command_line_cannot_be_hidden_there() -> None:
+    assert not hide("no-such-secret")
+    assert not hide("")
 
 
 def test_claude_gets_neither_variable() -> None:

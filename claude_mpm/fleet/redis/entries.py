@@ -18,6 +18,7 @@ from claude_mpm.feed.entry import Gap
 from claude_mpm.system import json_text
 
 MAX_EVENT = 2 * 1024 * 1024  # bytes; the limits of an event's own texts and lists keep it well below
+MAX_ID = 64  # characters of an instance's id, as everywhere
 MAX_NUMBER = 2**53  # JavaScript counts exactly no further
 Argument = str | bytes | int
 Command = tuple[Argument, ...]
@@ -73,6 +74,8 @@ def numbered(fields: Fields) -> Numbered:
         found = Numbered(fields[b"i"].decode("ascii"), int(fields[b"n"]), int(fields[b"p"]))
     except (KeyError, ValueError):
         raise BadEntry("an entry without an instance or a number") from None
+    if not found.instance_id or len(found.instance_id) > MAX_ID:
+        raise BadEntry("an entry without an instance or a number")
     if not 0 <= found.previous < found.seq <= MAX_NUMBER:
         raise BadEntry("an entry whose numbers do not ascend")
     return found

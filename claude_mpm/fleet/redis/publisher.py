@@ -126,9 +126,9 @@ class Publisher:
         return True
 
     def _wait(self) -> None:
-        pause = self._sent + JOIN_TIME - time.monotonic()
-        if self._follower.wait(max(self._renew_at - time.monotonic(), 0.0)) and pause > 0 and not self._stop.is_set():
-            self._stop.wait(pause)
+        """Until there is something to send; and then until the last pipeline is JOIN_TIME ago."""
+        if self._follower.wait(max(self._renew_at - time.monotonic(), 0.0)):
+            self._stop.wait(max(self._sent + JOIN_TIME - time.monotonic(), 0.0))
 
     def _connect(self) -> None:
         self._connection.open()

@@ -16,7 +16,7 @@ from claude_mpm.errors import RedisUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, followable, seconds_of
-from claude_mpm.fleet.redis.entries import Fields, fields_of
+from claude_mpm.fleet.redis.entries import MAX_ID, Fields, fields_of
 from claude_mpm.fleet.redis.intake import Intake
 from claude_mpm.fleet.redis.outputs import Outputs
 from claude_mpm.fleet.redis.pace import Pace
@@ -240,7 +240,7 @@ class Reader:
 
     def _meet(self, entries: Entries) -> None:
         """Look up the instances that are not in the list yet."""
-        ids = {entry.get(b"i", b"") for entry in entries}
+        ids = {raw for entry in entries if len(raw := entry.get(b"i", b"")) <= MAX_ID}
         unknown = {each for each in (raw.decode("ascii", "replace") for raw in ids) if each not in self.roster}
         if unknown:
             self._learn(unknown)
