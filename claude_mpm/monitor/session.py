@@ -105,7 +105,8 @@ class Session:
         if self._config.record:
             self._start_part("recorder", self._start_recorder)
         self._start_part("server", self._start_server)
-        self._start_part("publisher", self._start_publishing)
+        if self._config.publish is not None:
+            self._start_part("publisher", self._start_publishing)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
         """Claude runs. `at`: since when, in seconds since the epoch; None for now."""
@@ -160,9 +161,7 @@ class Session:
 
     def _start_publishing(self) -> None:
         """Stopped before the server, which executes the commands that hubs send."""
-        if self._config.publish is None:
-            return
-        from claude_mpm.monitor.publishing import Publishing
+        from claude_mpm.monitor.publishing import Publishing  # loaded by those who publish
 
         publishing = Publishing(self._config, self.log, self.info, self.status, self._demand.of_hubs)
         publishing.start()
