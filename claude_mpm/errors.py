@@ -9,6 +9,7 @@ ClaudeMpmError
 │   └── Refused         a handshake that gets an HTTP status instead of a WebSocket
 └── ConnectionFailed    the client side: no server there, refused, or lost
     └── ServerUnavailable  nobody listens now, or the server is too busy: the same attempt may succeed later
+        └── RedisUnavailable  a Redis does not answer, or does not do what is asked
 """
 
 from __future__ import annotations
@@ -63,3 +64,11 @@ class ConnectionFailed(ClaudeMpmError):
 
 class ServerUnavailable(ConnectionFailed):
     pass
+
+
+class RedisUnavailable(ServerUnavailable):
+    """A Redis cannot be used. The text names its URL without the password; `hint` says what to do about it."""
+
+    def __init__(self, sentence: str, hint: str | None) -> None:
+        super().__init__(sentence)
+        self.hint = hint

@@ -49,8 +49,8 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty HOME, and no variable of Claude's or ours in the environment."""
     path = tmp_path_factory.mktemp("home")
-    ours = ("CLAUDE_MPM_CLAUDE", "CLAUDE_MPM_WEBSOCKET_TOKEN", "CLAUDE_MPM_NOTIFY_URL")
-    for name in (*ours, "CLAUDE_CONFIG_DIR", "ANTHROPIC_API_KEY"):
+    ours = ("CLAUDE", "WEBSOCKET_TOKEN", "NOTIFY_URL", "PUBLISH", "REDIS_PASSWORD")
+    for name in (*(f"CLAUDE_MPM_{each}" for each in ours), "CLAUDE_CONFIG_DIR", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(path))
     return path

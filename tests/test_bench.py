@@ -13,11 +13,12 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
+from redis_server import needs_redis
 from support import ROOT, TIMEOUT, wait_until
 
 sys.path.append(str(ROOT / "tools"))
 
-from benchmarks import fanout, program, soak_verdict
+from benchmarks import fanout, program, soak_verdict, streams
 from benchmarks.charts import Chart, svg
 from benchmarks.evidence import FAILED, PASSED, Evidence, Outcome, document, outcomes
 from benchmarks.soak_run import Result, Sample
@@ -98,6 +99,13 @@ def test_the_bench_loses_nothing_on_the_way_to_ten_clients(monkeypatch: pytest.M
     monkeypatch.setattr(fanout, "MOST_EVENTS", 500)
     server = [sys.executable, str(ROOT / "tools" / "benchmarks" / "our_broadcast.py"), str(fanout.PAD)]
     assert fanout._burst(server, 10).speed > 0  # OSError, if anything is lost or out of order
+
+
+@needs_redis
+def test_the_load_of_a_fleet_is_read_by_a_source_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "FLEET", 20)
+    row = streams._fleet(0.4)
+    assert row.figure.startswith("40 of 40;")
 
 
 def test_the_bench_goes_on_without_what_it_compares_with(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

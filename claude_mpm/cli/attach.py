@@ -7,8 +7,16 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from claude_mpm.cli.options import add_notify_arg, add_server_args, command_parser, notify_url, server_config
-from claude_mpm.cli.startup import announce, bind_port, require_libraries
+from claude_mpm.cli.options import (
+    add_notify_arg,
+    add_publish_arg,
+    add_server_args,
+    command_parser,
+    notify_url,
+    publish_url,
+    server_config,
+)
+from claude_mpm.cli.startup import announce, bind_port, hide_password, require_libraries
 from claude_mpm.errors import UsageError
 
 
@@ -32,8 +40,12 @@ def run(args: Sequence[str]) -> int:
     )
     add_server_args(parser)
     add_notify_arg(parser)
+    add_publish_arg(parser)
     chosen = parser.parse_args(args)
-    config = server_config(chosen, os.environ)._replace(notify_url=notify_url(chosen, os.environ))
+    config = server_config(chosen, os.environ)._replace(
+        notify_url=notify_url(chosen, os.environ), publish=publish_url(chosen, os.environ)
+    )
+    hide_password(config.publish)
     require_libraries()
     from claude_mpm.monitor import entry
     from claude_mpm.monitor.run_info import RunInfo

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from claude_mpm.cli.options import add_notify_arg, add_server_args, command_parser, notify_url, server_config
-from claude_mpm.cli.startup import announce, bind_port, require_libraries
+from claude_mpm.cli.startup import announce, bind_port, hide_password, require_libraries
 from claude_mpm.cli.terminal_lines import printable
 from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
@@ -59,6 +59,8 @@ def run(args: Sequence[str]) -> int:
     from claude_mpm.archive.catalog import config_dir
     from claude_mpm.monitor import hub
 
+    for word in chosen.sources:
+        hide_password(word)
     _sources(config, chosen.sources, "")  # what is wrong with them is said before anything is served
     sockets = bind_port(config, "the hub")
     directory = config_dir(os.environ)
@@ -85,8 +87,9 @@ def _sources(config: Config, words: Sequence[str], hub_id: str) -> list[Source]:
             sources.append(SshSource(word))
         elif scheme in ("redis", "rediss"):
             from claude_mpm.fleet.redis.source import RedisSource
+            from claude_mpm.monitor.redis_url import redis_url
 
-            sources.append(RedisSource(word, config.token, hub_id))
+            sources.append(RedisSource(redis_url(word, os.environ), config.token, hub_id))
         elif word != "local":
             raise UsageError(
                 f"`{printable(word)}` is not a source; give ssh://[USER@]HOST[:PORT] or redis://HOST, "

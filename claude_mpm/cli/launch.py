@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from claude_mpm.cli.options import config_from
-from claude_mpm.cli.startup import announce, bind_port, page_url, require_home, require_libraries
+from claude_mpm.cli.startup import announce, bind_port, hide_password, page_url, require_home, require_libraries
 from claude_mpm.cli.terminal_lines import say
 from claude_mpm.config import Config
 from claude_mpm.errors import UsageError
@@ -37,6 +37,7 @@ def run(args: Sequence[str]) -> int:
         command = claude.demo(config.claude_args, os.environ) if is_demo else _claude_command(config)
         if not config.websocket:
             become(command)
+        hide_password(config.publish)
         require_home()
         require_libraries()
         sockets = bind_port(config)

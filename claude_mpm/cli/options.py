@@ -68,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="keep every event of this session, its output too, in ~/.claude-mpm/recordings/ (needs --websocket or --demo)",
     )
+    add_publish_arg(group)
     own.add_argument("--version", action="version", version=f"claude-mpm {__version__}")
     return own
 
@@ -149,6 +150,30 @@ def add_notify_arg(group: argparse._ActionsContainer) -> None:
     )
 
 
+def add_publish_arg(group: argparse._ActionsContainer) -> None:
+    """Add the option of commands that serve a session; publish_url() reads it."""
+    group.add_argument(
+        "--publish",
+        metavar="URL",
+        help="send the session's events to a Redis, from which `claude-mpm hub URL` reads them: redis://host, or rediss:// "
+        "for TLS (default: $CLAUDE_MPM_PUBLISH; a password is best given there, or as $CLAUDE_MPM_REDIS_PASSWORD)",
+    )
+
+
+def publish_url(chosen: argparse.Namespace, environ: Mapping[str, str]) -> str | None:
+    """The Redis that add_publish_arg() asks for.
+
+    Raises:
+        UsageError: the URL cannot be used, or redis-py is not installed.
+    """
+    text: str | None = chosen.publish or environ.get("CLAUDE_MPM_PUBLISH") or None
+    if text is not None:
+        from claude_mpm.monitor.redis_url import redis_url  # loaded by those who publish
+
+        redis_url(text, environ)
+    return text
+
+
 def command_parser(name: str, description: str, epilog: str) -> argparse.ArgumentParser:
     """The parser of `claude-mpm NAME`. The epilog is printed as it is; it lists the exit codes."""
     return argparse.ArgumentParser(
@@ -196,6 +221,10 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
         notify_url=notify_url(chosen, environ),
         hooks=not chosen.no_hooks,
     )
+    if config.websocket:
+        config = config._replace(publish=publish_url(chosen, environ))
+    elif chosen.publish:
+        raise UsageError("--publish needs --websocket: without it, claude-mpm does not watch the session")
     if config.record and not config.websocket:
         raise UsageError("--record needs --websocket: without it, claude-mpm does not watch the session")
     if chosen.notify_url and not config.websocket:

@@ -44,6 +44,21 @@ def require_home() -> None:
         raise UsageError("this user has no home directory; set HOME to a directory that claude-mpm may write to")
 
 
+def hide_password(url: str | None) -> None:
+    """Take the password of a Redis's URL out of the process list, or tell the user that it shows there.
+
+    What is forked later inherits the hidden form; exec replaces it.
+    """
+    if url is None or not any(url in argument for argument in sys.argv):
+        return
+    from claude_mpm.monitor.redis_url import password_in
+    from claude_mpm.system.argv import hide
+
+    password = password_in(url)
+    if password is not None and not hide(f":{password}@"):
+        say("the password of Redis shows in the process list here; put it in CLAUDE_MPM_REDIS_PASSWORD instead")
+
+
 def bind_port(config: Config, what: str = "this session") -> list[socket.socket]:
     """Bind the port the user named, or else the default port or the next free one; returns listening sockets.
 

@@ -61,6 +61,18 @@ class Ending:
     failed_to_start: bool = False
     time: float | None = None
 
+    def status(self, pid: int | None) -> Event:
+        """The last `claude.status`. `pid`: Claude's; None when it never ran."""
+        has_failed = pid is None or self.signal is not None or self.code not in (None, 0)
+        return ev.claude_status(
+            "error" if has_failed else "stopped",
+            origin=Origin("process"),
+            pid=pid,
+            message=self.reason,
+            exit_code=self.code,
+            signal=self.signal,
+        )
+
 
 def ending_of(event: Mapping[str, object]) -> Ending:
     """From the front's `exited` event (system/channel_format.py)."""
@@ -70,19 +82,6 @@ def ending_of(event: Mapping[str, object]) -> Ending:
         code if isinstance(code, int) else None,
         str(signal) if signal else None,
         time=at if isinstance(at, float) else None,
-    )
-
-
-def final_status(ending: Ending, pid: int | None) -> Event:
-    """The last `claude.status`. `pid`: Claude's; None when it never ran."""
-    has_failed = pid is None or ending.signal is not None or ending.code not in (None, 0)
-    return ev.claude_status(
-        "error" if has_failed else "stopped",
-        origin=Origin("process"),
-        pid=pid,
-        message=ending.reason,
-        exit_code=ending.code,
-        signal=ending.signal,
     )
 
 

@@ -18,10 +18,11 @@ from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.feed.selection import Selection
 from claude_mpm.monitor.answering import Answering
 from claude_mpm.monitor.answers.prompts import Keyboard
-from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason, final_status
+from claude_mpm.monitor.demand import Demand
+from claude_mpm.monitor.outlets import start_notifier, start_publishing
+from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
 from claude_mpm.screen.screen import Screen
 from claude_mpm.server.commands.session_view import Control, SessionView
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 DRAIN_TIME = 1.0  # seconds; for reading what Claude wrote last, before the end is told
 SERVER_TIME = 2.0  # seconds; for clients to take their last events
 RECORD_TIME = 5.0  # seconds; for the recorder to write what the log still holds
-NOTIFY_TIME = 2.0  # seconds; for the notification of the end
 PART_TIME = 1.0  # seconds; for any other part to end
 
 
@@ -85,6 +85,7 @@ class Session:
         self._watcher: Watcher | None = None
         self._answering = Answering(config, run, self.log, keyboard, self._is_attended, self._later)
         self._recorder: Recorder | None = None
+        self._demand = Demand(self._activate)
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -105,8 +106,10 @@ class Session:
         if self._config.record:
             self._start_part("recorder", self._start_recorder)
         if self._config.notify_url:
-            self._start_part("notifier", self._start_notifier)
+            self._start_part("notifier", lambda: start_notifier(self._config, self.log, self.info, self._parts))
         self._start_part("server", self._start_server)
+        if self._config.publish is not None:
+            self._start_part("publisher", self._start_publishing)
 
     def claude_running(self, pid: int, at: float | None = None) -> None:
         """Claude runs. `at`: since when, in seconds since the epoch; None for now."""
@@ -119,6 +122,7 @@ class Session:
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
         self._start_part("answers", self._start_answering)
+        self._demand.tell()  # somebody may have looked before the screen was there
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -140,16 +144,6 @@ class Session:
         self._parts.callback(recorder.join, RECORD_TIME)
         self._parts.callback(recorder.stop)
 
-    def _start_notifier(self) -> None:
-        """Stopped after the server, by when it has usually sent the end: nobody waits for it, then."""
-        from claude_mpm.fleet.notify import Notifier  # loads TLS and HTTP, which few sessions need
-
-        assert self._config.notify_url is not None
-        notifier = Notifier(self.log, self._config.notify_url, lambda instance_id: self.info, since=0)
-        notifier.start()
-        self._parts.callback(notifier.join, NOTIFY_TIME)
-        self._parts.callback(notifier.stop)
-
     def _start_server(self) -> None:
         past = Past(self._run.config_dir, self._config.recordings_dir, self._watched_session)
         self._parts.callback(past.close)
@@ -157,7 +151,7 @@ class Session:
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
-            demand=self._demand,
+            demand=lambda selection: self._demand.of_clients(selection.types),
             control=self._control,
             past=past,
             answers=self._answering.desk,
@@ -167,6 +161,10 @@ class Session:
         server.start()
         self._parts.callback(server.join, SERVER_TIME)
         self._parts.callback(server.stop)
+
+    def _start_publishing(self) -> None:
+        """Stopped before the server, which executes the commands that hubs send."""
+        start_publishing(self._config, self.log, self.info, self.status, self._demand.of_hubs, self._parts)
 
     def _start_sampler(self) -> None:
         self._sampler = sampler = ProcessSampler(lambda: self._pid)
@@ -244,7 +242,7 @@ class Session:
                 self._sources.process_ended(ending.code, ending.signal)
             self._sources.drain(DRAIN_TIME)
         if ending.has_ended:
-            self.log.append(final_status(ending, self._pid))
+            self.log.append(ending.status(self._pid))
         self.log.append(
             ev.session_end(
                 self.log.session_id,
@@ -277,11 +275,11 @@ class Session:
         """Tell the clients that something of ours is impaired. Any thread."""
         self.log.append(ev.system_error(sentence, component, severity="warning"))
 
-    def _demand(self, selection: Selection) -> None:
+    def _activate(self, types: frozenset[str]) -> None:
         if self._sampler is not None:
-            self._sampler.set_active(ev.SYSTEM_STATUS in selection.types)
+            self._sampler.set_active(ev.SYSTEM_STATUS in types)
         if self._screen is not None:
-            self._screen.set_active(ev.CLAUDE_SCREEN in selection.types)
+            self._screen.set_active(ev.CLAUDE_SCREEN in types)
 
     def _tick(self) -> None:
         self.log.append(ev.system_status(self.status()))

@@ -50,7 +50,10 @@ export function gapText(data) {
       ? "this page was too slow to take them"
       : data.reason === "expired"
         ? "the server no longer keeps them"
-        : str(data.reason);
+        : data.reason === "before_start"
+          ? "they are older than the hub's first look"
+          : str(data.reason);
+  if (!counts.length) return "Events " + num(data.from_seq) + " to " + num(data.to_seq) + " are missing here: " + why + ".";
   const what = plural(total, "event") + (total === 1 ? " is" : " are") + " missing here";
   return what + " (" + counts.map(([type, n]) => type + " " + n).join(", ") + "): " + why + ".";
 }
