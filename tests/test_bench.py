@@ -18,7 +18,7 @@ from support import ROOT, TIMEOUT, wait_until
 
 sys.path.append(str(ROOT / "tools"))
 
-from benchmarks import fanout, program, soak_verdict, streams
+from benchmarks import fanout, fleet, program, soak_verdict
 from benchmarks.charts import Chart, svg
 from benchmarks.evidence import FAILED, PASSED, Evidence, Outcome, document, outcomes
 from benchmarks.soak_run import Result, Sample
@@ -102,9 +102,8 @@ def test_the_bench_loses_nothing_on_the_way_to_ten_clients(monkeypatch: pytest.M
 
 
 @needs_redis
-def test_the_load_of_a_fleet_is_read_by_a_source_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "FLEET", 20)
-    row = streams._fleet(0.4)
+def test_a_fleet_through_a_redis_and_a_hub_loses_nothing() -> None:
+    row = fleet.fleet(20, 0.4)
     assert row.figure.startswith("40 of 40;")
 
 

@@ -33,7 +33,8 @@ measurements (all of them if none is named):
   archive     2,000 sessions that are over (2 GB) listed and searched; one of 100 MB opened at its end
   status      `claude-mpm status` beside 20 instances; beside `python -c pass`
   ssh         how much later an event comes through a hub's ssh source; needs sshd
-  streams     events to a Redis and from it: the cost of each; 2,000 sessions at once; beside plain redis-py
+  streams     events to a Redis and from it: the cost of each; beside plain redis-py
+  fleet       200 and 2,000 sessions through a Redis and a hub to a client: nothing lost, the delay, the cores
   hook        one hook as Claude runs it; beside `sh -c 'cat >/dev/null'`
 
 Ratios and differences mean something on any machine, the other figures only on yours. On a busy machine take
@@ -54,6 +55,7 @@ MEASUREMENTS = (
     "status",
     "ssh",
     "streams",
+    "fleet",
     "hook",
 )
 BEGIN, END = "<!-- begin: printed by tools/bench.py -->\n", "<!-- end: printed by tools/bench.py -->\n"

@@ -7,6 +7,7 @@ it measures. Kinds:
   readers       subscribe to everything; frames are counted, not parsed
   ordered       the same, and the N= numbers in the frames are checked for gaps and disorder
   delays        the same with T= stamps, whose age is noted in milliseconds; they must not go back
+  fleet         subscribe to messages of a hub; T= stamps as with delays, N= numbers as with ordered for each instance
   stalled       subscribe to everything, then never read again
   history       ask for the whole history again and again, without pause; COUNT 1
   coming        subscribe to everything and the screen, stay for two to ten seconds, leave or just vanish, come again
@@ -37,6 +38,7 @@ TEXT_HEAD = b"\x81"  # FIN and text: not ASCII, so in frames of ASCII text of 13
 UNMASKED = bytes(4)
 STAY = (2.0, 10.0)  # seconds that a coming client stays
 _STAMP, _NUMBER = re.compile(rb"T=(\d{20})"), re.compile(rb"N=(\d{8})")
+_EVENT = re.compile(rb'"instance_id":"(.{36})".*?T=(\d{20})N=(\d{8})', re.DOTALL)
 
 
 def connect(port: int, buffer: int = 0) -> tuple[socket.socket, bytes]:
@@ -68,6 +70,7 @@ def command(name: str, **params: Any) -> bytes:
 
 
 SUBSCRIBE = command("subscribe", channels=["*"])
+SUBSCRIBE_MESSAGES = command("subscribe", channels=["claude.message"])
 SUBSCRIBE_SCREEN = command("subscribe", channels=["*", "claude.screen"])
 HISTORY = command("get_history", limit=5000)
 PONG = bytes((0x8A, 0x80)) + UNMASKED
@@ -104,9 +107,10 @@ class Reader:
 
     def __init__(self, kind: str, port: int) -> None:
         self.sock, self._rest = connect(port)
-        self.sock.sendall(SUBSCRIBE)
+        self.sock.sendall(SUBSCRIBE_MESSAGES if kind == "fleet" else SUBSCRIBE)
         self.kind, self.frames, self.wrong, self._last = kind, 0, 0, -1
         self.delays: list[float] = []
+        self._newest: dict[bytes, int] = {}  # of each instance
 
     def wait_subscribed(self) -> None:
         """Block until the server has confirmed the subscription: whatever happens from now on is received."""
@@ -122,6 +126,9 @@ class Reader:
         if self.kind == "readers":
             self.frames += data.count(TEXT_HEAD)
             return len(data)
+        if self.kind == "fleet":
+            self._read_fleet(self._rest + data)
+            return len(data)
         text, pattern, size = self._rest + data, *((_NUMBER, 10) if self.kind == "ordered" else (_STAMP, 22))
         now, end = time.monotonic_ns(), 0
         for match in pattern.finditer(text):
@@ -129,6 +136,17 @@ class Reader:
             self._note(int(match[1]), now)
         self._rest = text[max(end, len(text) - size + 1) :]  # a mark may be cut in two
         return len(data)
+
+    def _read_fleet(self, text: bytes) -> None:
+        now, end = time.monotonic_ns(), 0
+        for match in _EVENT.finditer(text):
+            end = match.end()
+            self.frames += 1
+            self.delays.append((now - int(match[2])) / 1e6)
+            number = int(match[3])
+            self.wrong += number != self._newest.get(match[1], 0) + 1
+            self._newest[match[1]] = number
+        self._rest = text[end:]
 
     def _note(self, number: int, now: int) -> None:
         self.frames += 1

@@ -226,13 +226,21 @@ def script(name: str, *args: object) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def piped(argv: Sequence[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """`argv` with pipes for its input and output. It is ended by closing its input, and killed if that does not help.
+def piped(
+    argv: Sequence[str], env: dict[str, str] | None = None, stderr: int | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """`argv` with pipes for its input and output, `stderr` as for Popen. It is ended by closing its input, and killed if that does not help.
 
     It runs in a session of its own: a Ctrl-C is for the tool, which then ends what it started.
     """
     process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=env,
+        start_new_session=True,
     )
     try:
         yield process

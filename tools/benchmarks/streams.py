@@ -23,7 +23,7 @@ import psutil
 from checkout import ROOT
 
 from benchmarks.program import HERE, PATIENCE, line_from, piped, tell
-from benchmarks.table import Row, median, percentile
+from benchmarks.table import Row, median
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
@@ -35,8 +35,6 @@ from claude_mpm.fleet.redis.url import parse_url
 EVENTS = 10_000  # what a log holds
 SIZE = 1000  # bytes of an event
 READ_INSTANCES, READ_EVENTS = 200, 100_000
-FLEET, RATE = 2_000, 5  # instances, and events a second of each
-P99_AIM = 250.0  # milliseconds
 PORT_TIME = 10.0  # seconds for redis-server to start
 
 
@@ -45,7 +43,6 @@ def measure(repeat: int, seconds: float) -> Iterator[Row]:
         raise OSError("redis-server is not installed")
     yield _row("published", [_publish() for _ in range(3 * repeat)], "redis-py, pipelines of 256")
     yield _row("read by a hub's source", [_read() for _ in range(repeat)], "redis-py, XREAD and json.loads")
-    yield _fleet(seconds)
 
 
 @contextmanager
@@ -57,7 +54,7 @@ def redis() -> Iterator[tuple[str, int]]:
         argv = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory]
         with subprocess.Popen([*argv, "--logfile", "redis.log"]) as server:
             try:
-                _wait_for(lambda: _accepts(port), PORT_TIME)
+                wait_for(lambda: _accepts(port), PORT_TIME)
                 yield f"redis://127.0.0.1:{port}", server.pid
             finally:
                 server.terminate()
@@ -71,7 +68,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _wait_for(condition: Callable[[], bool], limit: float = PATIENCE) -> None:
+def wait_for(condition: Callable[[], bool], limit: float = PATIENCE) -> None:
     """Raises TimeoutError at the limit, in seconds."""
     deadline = time.monotonic() + limit
     while not condition():
@@ -157,7 +154,7 @@ class Counter:
 def _read() -> tuple[float, float]:
     with redis() as (url, _):
         seconds = READ_EVENTS / READ_INSTANCES / 1000
-        with _load(url, READ_INSTANCES, 1000, seconds) as load:
+        with load_on(url, READ_INSTANCES, 1000, seconds) as load:
             line_from(load)
             tell(load, "go")
             line_from(load)
@@ -170,7 +167,7 @@ def _read() -> tuple[float, float]:
 def _read_all(source: RedisSource, counter: Counter) -> None:
     source.start(counter.deliver)
     try:
-        _wait_for(lambda: counter.events >= READ_EVENTS)
+        wait_for(lambda: counter.events >= READ_EVENTS)
     finally:
         source.stop()
         source.join(PATIENCE)
@@ -190,7 +187,7 @@ def _plain_read(url: str) -> None:
                     cursors[stream.decode()] = entry_id
 
 
-def _load(url: str, instances: int, rate: float, seconds: float) -> AbstractContextManager[subprocess.Popen[str]]:
+def load_on(url: str, instances: int, rate: float, seconds: float) -> AbstractContextManager[subprocess.Popen[str]]:
     argv = [sys.executable, str(HERE / "redis_load.py"), url, *map(str, (instances, rate, seconds, SIZE))]
     return piped(argv, {**os.environ, "PYTHONPATH": str(ROOT)})
 
@@ -198,30 +195,3 @@ def _load(url: str, instances: int, rate: float, seconds: float) -> AbstractCont
 def _used(server: int) -> tuple[float, float]:
     """Seconds of processor time of this process and of process `server`."""
     return time.process_time(), sum(psutil.Process(server).cpu_times()[:2])
-
-
-# --- a fleet --------------------------------------------------------------------------------------
-
-
-def _fleet(seconds: float) -> Row:
-    counter, what = Counter(), f"Redis: {FLEET:,} sessions, {RATE} events/s each, to one source"
-    with redis() as (url, server), _load(url, FLEET, RATE, seconds) as load:
-        line_from(load)
-        source = RedisSource(parse_url(url, {}), None, "bench")
-        source.start(counter.deliver)
-        try:
-            _wait_for(lambda: counter.known == FLEET)
-            before, start = _used(server), time.monotonic()
-            tell(load, "go")
-            told = json.loads(line_from(load))
-            cores = [
-                (after - used) / (time.monotonic() - start) for after, used in zip(_used(server), before, strict=True)
-            ]
-            _wait_for(lambda: counter.events >= told["sent"])
-        finally:
-            source.stop()
-            source.join(PATIENCE)
-    p50, p99 = percentile(counter.delays, 0.5), percentile(counter.delays, 0.99)
-    is_whole = counter.events == told["sent"] and not counter.wrong and not counter.lost
-    figure = f"{counter.events:,} of {told['sent']:,}; delay p50 {p50:.0f}, p99 {p99:.0f} ms; source {cores[0]:.2f} cores, Redis {cores[1]:.2f}"
-    return Row(what, figure, "", "", f"all, p99 ≤ {P99_AIM:g} ms", is_whole and p99 <= P99_AIM)
