@@ -21,6 +21,8 @@ from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 from claude_mpm.server.process_limits import Capacity, capacity
 
+NEVER = 10_000.0  # seconds
+
 
 @contextmanager
 def connected(served: Served, count: int, data: bytes = b"") -> Iterator[list[socket.socket]]:
@@ -267,9 +269,11 @@ def test_a_page_that_nobody_takes_is_given_up() -> None:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(("127.0.0.1", served.port))
+            sock.settimeout(TIMEOUT)
             sock.sendall(get("/events"))
-            wait_until(lambda: unfinished(served) == 1)
+            assert sock.recv(1) == b"H", "the page is on its way"
             wait_until(lambda: unfinished(served) == 0)
+            assert len(read_all(sock)) < 200 * 50_000, "and ends in the middle"
 
 
 def test_without_descriptors_it_waits_says_so_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
@@ -466,13 +470,13 @@ def test_join_tells_when_time_ran_out() -> None:
 
 
 def test_unfinished_handshakes_and_slow_pages_do_not_hold_up_the_end() -> None:
-    with serving() as served:
+    with serving(handshake_time=NEVER, send_time=NEVER) as served:
         for number in range(200):
             served.log.append(ev.claude_output("x" * 50_000, number))
         with connected(served, 3), connected(served, 3, get("/events")):
             wait_until(lambda: unfinished(served) == 6)
             served.server.stop()
-            assert served.server.join(2.0)
+            assert served.server.join(TIMEOUT)
 
 
 def test_a_hundred_clients_that_come_and_vanish_leave_nothing() -> None:
