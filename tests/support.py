@@ -19,11 +19,12 @@ _tick = threading.Event()  # never set: its wait() is the pause between two look
 
 def wait_until(condition: Callable[[], T], what: str = "the condition", timeout: float = TIMEOUT) -> T:
     """Look until `condition()` is true and return it; fail with `what` at the deadline."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, 0.0005
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true in {timeout:g} s")
-        _tick.wait(0.01)
+        _tick.wait(pause)
+        pause = min(pause * 2, 0.01)  # most things take a millisecond or two, and some are expensive to look at
     return value
 
 

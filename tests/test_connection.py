@@ -558,7 +558,7 @@ def test_a_command_that_came_before_the_end_is_answered() -> None:
 
 
 def test_stalled_clients_do_not_hold_up_the_end() -> None:
-    limits: dict[str, Any] = {"send_buffer_bytes": 4096}
+    limits: dict[str, Any] = {"send_buffer_bytes": 4096, "close_time": 0.1}
     with serving(**limits) as served:
         clients = [served.client(receive_buffer=4096).greeted() for _ in range(5)]
         for client in clients:
@@ -571,7 +571,7 @@ def test_stalled_clients_do_not_hold_up_the_end() -> None:
 
 
 def test_clients_that_never_answer_the_close_do_not_hold_up_the_end() -> None:
-    with serving() as served:
+    with serving(close_time=0.1) as served:
         clients: list[Client] = [served.client().greeted() for _ in range(5)]
         served.server.stop()
         assert served.server.join(TIMEOUT)

@@ -18,7 +18,7 @@ pytest_plugins = ("page_fixtures",)
 EDITS = ("Edit", "MultiEdit", "Write")
 
 
-def demo(home: Path, *args: str, speed: int = 20) -> Terminal:
+def demo(home: Path, *args: str, speed: int = 40) -> Terminal:
     """A demo on a port of its own."""
     env = environment(home, CLAUDE_MPM_DEMO_SPEED=str(speed))
     return Terminal([*PROGRAM, "--demo", "--websocket-port", "0", *args], env=env, cwd=home, rows=30, cols=100)

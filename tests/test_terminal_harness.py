@@ -13,9 +13,9 @@ from terminal import Terminal, is_running
 
 PROGRAM = """
 import os, signal, sys, termios, tty
-print("size", *os.get_terminal_size(0), "tty", os.ttyname(0) == os.ttyname(1), os.tcgetpgrp(0) == os.getpid(), flush=True)
 signal.signal(signal.SIGWINCH, lambda *a: print("resized", *os.get_terminal_size(0), flush=True))
 signal.signal(signal.SIGINT, lambda *a: print("interrupted", flush=True))
+print("size", *os.get_terminal_size(0), "tty", os.ttyname(0) == os.ttyname(1), os.tcgetpgrp(0) == os.getpid(), flush=True)
 for line in iter(sys.stdin.readline, ""):
     word = line.strip()
     print("read", word, flush=True)
