@@ -28,6 +28,19 @@ def wait_until(condition: Callable[[], T], what: str = "the condition", timeout:
     return value
 
 
+def held(post: Callable[[Callable[[], None]], object]) -> threading.Event:
+    """Keep the thread that does what is posted to it busy until the returned event is set."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(TIMEOUT)
+
+    post(hold)
+    assert busy.wait(TIMEOUT)
+    return go_on
+
+
 def open_fds() -> dict[int, str]:
     """This process's descriptors and what they are open on (Linux; elsewhere empty)."""
     found: dict[int, str] = {}
