@@ -130,7 +130,8 @@ def test_terminal_is_as_before_after_claude_ends(
         terminal.write(b"x")
         assert terminal.wait() == code
         assert terminal.attributes() == before
-        assert bytes(terminal.output).endswith(b"\x1b[<1u\x1b[?2004l\x1b[?1049l\x1b[0m")
+        _, restored, after = terminal.output.rpartition(b"\x1b[<1u\x1b[?2004l\x1b[?1049l\x1b[0m")
+        assert restored and b"\x1b" not in after  # on a busy machine, a line about the monitor may follow
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
