@@ -57,7 +57,7 @@ def test_all_output_is_there_after_wait_and_the_exit_status_is_told() -> None:
 
 def test_settings_are_those_the_program_left() -> None:
     with run() as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         assert before[3] & termios.ICANON and not terminal.is_raw()
         terminal.write(b"raw\n")
         terminal.wait_for(terminal.is_raw)
