@@ -40,7 +40,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         return found
 
     try:
-        wait_until(lambda: not left(), timeout=3.0)
+        wait_until(lambda: not left())
     except AssertionError:
         pytest.fail(f"left behind: {', '.join(left())}")
 

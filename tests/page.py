@@ -141,7 +141,7 @@ class ForeignServer:
 
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="foreign-server")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="foreign-server")
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""tests/page/time.html: parts of the page by themselves, and a mouse that is moved on them by the pixel."""
+"""Parts of the page by themselves, on the pages of tests/page, and a mouse that is moved on them by the pixel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from page import Page
 from support import ROOT
 
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:"
+from claude_mpm.server.http.pages import CONTENT_SECURITY_POLICY
+
 START = 1_772_355_600_000  # ms; the first event of the story, as in session.mjs
 X_OF = """
 const [at] = arguments, plot = document.querySelector('.tl-plot').getBoundingClientRect();
@@ -27,7 +28,7 @@ class Handler(SimpleHTTPRequestHandler):
         super().__init__(*args, directory=str(ROOT))
 
     def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
@@ -35,13 +36,13 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def lab_address() -> Iterator[str]:
-    """Serve the checkout under the policy that the monitor serves its page with; gives the address of time.html."""
+def lab_address(name: str) -> Iterator[str]:
+    """Serve the checkout under the policy that the monitor serves its page with; gives the address of this page."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="page-files")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="page-files")
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/tests/page/time.html"
+            yield f"http://localhost:{server.server_address[1]}/tests/page/{name}"
         finally:
             server.shutdown()
             thread.join()

@@ -81,16 +81,9 @@ def runs_with(case: Case, version: str) -> bool:
     return not getattr(case, "latest_only", False) or version == versions()[-1]
 
 
-def install(version: str) -> None:
-    """Put this version into the cache unless it is there. Skips the test where that cannot be done."""
-    trouble = _install(version)
-    if trouble is not None:
-        pytest.skip(trouble)
-
-
 @functools.cache  # without a network npm tries for half a minute: once is enough
-def _install(version: str) -> str | None:
-    """Why it cannot be done; None: it is there."""
+def trouble_installing(version: str) -> str | None:
+    """Put this version into the cache unless it is there. Returns why that cannot be done; None: it is there."""
     if executable(version).exists():
         return None
     npm = shutil.which("npm")

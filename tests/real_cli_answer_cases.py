@@ -119,6 +119,16 @@ class Session:
     def wait_activity(self, wanted: str) -> None:
         self.watcher.wait_for(lambda: self.watcher.all("claude.status")[-1].get("activity") == wanted)
 
+    def press(self, keys: bytes) -> None:
+        """Type once the screen has come to rest."""
+        self.terminal.wait_quiet(0.5, SLOW)
+        self.terminal.write(keys)
+
+    def leave(self) -> None:
+        """Leave claude once it is idle; it ends well."""
+        self.wait_activity("idle")
+        assert leave(self.terminal) == 0
+
     def states(self, question: Json) -> list[str]:
         return [data["state"] for data in self.watcher.all("claude.question", request_id=question["request_id"])]
 
@@ -181,7 +191,7 @@ def test_allow_from_a_client_runs_the_tool(world: World) -> None:
         assert here.states(question) == ["asked", "delivered", "applied"]
         here.wait_activity("idle")
         assert waiting_hooks(world) == []
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 def test_deny_with_a_message_reaches_the_model(world: World) -> None:
@@ -194,8 +204,7 @@ def test_deny_with_a_message_reaches_the_model(world: World) -> None:
         assert here.states(question) == ["asked", "delivered", "applied"]
         assert "WORD-TO-CLAUDE" in here.results()
         assert not here.file.exists()
-        here.wait_activity("idle")
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 def test_allow_for_the_session_asks_no_second_time_and_writes_no_file(world: World) -> None:
@@ -218,8 +227,7 @@ def test_the_users_own_answer_withdraws_the_question(world: World) -> None:
     require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
-        here.terminal.wait_quiet(0.5, SLOW)
-        here.terminal.write(b"\r")  # "1. Yes"
+        here.press(b"\r")  # "1. Yes"
         here.wait_text("PERMISSION-MARKER")
         withdrawn = here.wait_state(question, "withdrawn")
         assert "terminal" in withdrawn["reason"]
@@ -228,21 +236,19 @@ def test_the_users_own_answer_withdraws_the_question(world: World) -> None:
         assert refused.value.code == "expired"
         wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
         assert here.file.exists()
-        here.wait_activity("idle")
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 def test_esc_withdraws_the_question(world: World) -> None:
     require_answers(world)
     with session(world, "[[MAIN:permission]] go") as here:
         question = here.wait_question()
-        here.terminal.wait_quiet(0.5, SLOW)
-        here.terminal.write(b"\x1b")
+        here.press(b"\x1b")
         here.wait_state(question, "withdrawn")
         wait_until(lambda: waiting_hooks(world) == [], "the hook is gone", SLOW)
         here.wait_activity("idle")
         assert not here.file.exists()
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 # --- questions and plans ---
@@ -261,8 +267,7 @@ def test_a_question_with_two_parts_is_answered_as_a_form(world: World) -> None:
         here.wait_state(question, "applied")
         results = here.results()
         assert "Blue" in results and "S, M" in results
-        here.wait_activity("idle")
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 def test_an_approved_plan_leaves_plan_mode(world: World) -> None:
@@ -279,8 +284,7 @@ def test_an_approved_plan_leaves_plan_mode(world: World) -> None:
         here.answer(second, "allow")
         here.wait_text("PERMISSION-MARKER")
         assert here.file.exists()
-        here.wait_activity("idle")
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 # --- agents ---
@@ -313,8 +317,7 @@ def test_an_agents_dialog_appears_after_20_seconds_at_most(world: World) -> None
             lambda: (here.watcher.all("claude.status")[-1].get("waiting_for") or {}).get("answerable") is False
         )
         here.terminal.wait_for(lambda: b"made-by-claude" in here.terminal.output, SLOW)
-        here.terminal.wait_quiet(0.5, SLOW)
-        here.terminal.write(b"\r")
+        here.press(b"\r")
         wait_until(here.file.exists, "the keyboard answers", SLOW)
         here.wait_activity("idle")
 
@@ -366,8 +369,7 @@ def test_a_claude_that_we_became_is_answered_too(world: World) -> None:
         here.wait_text("PERMISSION-MARKER")
         here.wait_state(question, "applied")
         assert here.file.exists()
-        here.wait_activity("idle")
-        assert leave(here.terminal) == 0
+        here.leave()
 
 
 # --- prompts ---
@@ -381,8 +383,7 @@ def test_a_clients_prompt_is_entered_but_never_merged_with_a_draft(world: World)
         (prompt,) = here.watcher.all("claude.message", role="user")
         assert prompt["text"] == "[[MAIN:hello]] go\nSECOND-LINE"
         here.wait_activity("idle")
-        here.terminal.wait_quiet(0.5, SLOW)
-        here.terminal.write(b"a draft")
+        here.press(b"a draft")
         here.terminal.wait_for(lambda: "a draft" in screen(here.terminal.output), SLOW)
         with pytest.raises(ProtocolError) as refused:
             here.client.request("send_prompt", text="[[MAIN:bash]] go")

@@ -109,6 +109,21 @@ def test_a_claude_that_runs_already_is_watched_by_attach(world: World) -> None:
 # --- a session from before ---------------------------------------------------------------------------
 
 
+def watched_to_its_end(world: World, *args: str) -> Watcher:
+    """Run claude-mpm without a terminal until claude ends well. Returns what a client saw."""
+    argv = world.wrapped(*args)
+    with subprocess.Popen(
+        argv, env=world.env, cwd=world.project, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        try:
+            with world.watch() as watcher:
+                assert process.wait(SLOW) == 0
+                ends_well(watcher)
+        finally:
+            process.kill()
+    return watcher
+
+
 def said(watcher: Watcher) -> list[str]:
     return [data["text"] for data in watcher.all("claude.message")]
 
@@ -134,16 +149,7 @@ def test_a_continued_session_in_print_mode_is_learnt_and_only_what_is_new_is_tol
     first = str(uuid.uuid4())
     ran = world.run(world.bare(BYPASS, "--session-id", first, "-p", "[[MAIN:bash]] before"))
     assert ran.returncode == 0, ran.stderr
-    argv = world.wrapped("--continue", *PRINT, "[[MAIN:hello]] again")
-    with subprocess.Popen(
-        argv, env=world.env, cwd=world.project, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            with world.watch() as watcher:
-                assert process.wait(SLOW) == 0
-                ends_well(watcher)
-        finally:
-            process.kill()
+    watcher = watched_to_its_end(world, "--continue", *PRINT, "[[MAIN:hello]] again")
     assert said(watcher) == ["[[MAIN:hello]] again", "Hello there. HELLO-MARKER."]
     assert watcher.all("tool.start") == []
     assert watcher.session_ids() == {first}
@@ -175,16 +181,7 @@ def test_the_users_own_settings_are_left_alone_and_his_hooks_run_beside_ours(wor
     # claude itself adds the second where it is missing
     settings.write_text(json.dumps({"hooks": hooks, "skipDangerousModePermissionPrompt": True}))
     before = settings.read_bytes()
-    argv = world.wrapped(*PRINT, "[[MAIN:bash]] go")
-    with subprocess.Popen(
-        argv, env=world.env, cwd=world.project, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            with world.watch() as watcher:
-                assert process.wait(SLOW) == 0
-                ends_well(watcher)
-        finally:
-            process.kill()
+    watcher = watched_to_its_end(world, *PRINT, "[[MAIN:bash]] go")
     assert settings.read_bytes() == before
     for event in (b"UserPromptSubmit", b"PreToolUse"):
         assert ran_at.read_bytes().count(b'"hook_event_name":"%s"' % event) == 1

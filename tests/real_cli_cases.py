@@ -64,7 +64,7 @@ def test_terminal_is_what_it_is_without_us(worlds: tuple[World, World]) -> None:
     shown, codes = [], []
     for world, argv in ((alone, alone.bare(BYPASS)), (watched, watched.wrapped(BYPASS, options=options))):
         with world.terminal(argv) as terminal:
-            before = terminal.attributes()
+            before = terminal.initial
             wait_ready(terminal)
             say(terminal, "[[MAIN:bash]] go")
             terminal.wait_for(lambda terminal=terminal: "BASH-MARKER" in screen(terminal.output), SLOW)  # type: ignore[misc]
@@ -95,7 +95,7 @@ def test_a_bare_claude_follows_the_script_in_print_mode(world: World) -> None:
 @latest_only
 def test_a_bare_claude_follows_the_script_in_a_terminal(world: World) -> None:
     with world.terminal(world.bare(BYPASS)) as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         wait_ready(terminal)
         say(terminal, "[[MAIN:bash]] go")
         terminal.wait_for(lambda: "BASH-MARKER" in screen(terminal.output), SLOW)
@@ -284,7 +284,7 @@ def test_an_api_error_is_told_and_print_mode_fails_as_without_us(worlds: tuple[W
 
 def test_a_killed_claude_is_told_with_its_signal_and_leaves_the_terminal_as_it_was(world: World) -> None:
     with world.terminal(world.wrapped(BYPASS)) as terminal, world.watch() as watcher:
-        before = terminal.attributes()
+        before = terminal.initial
         wait_ready(terminal)
         say(terminal, "[[MAIN:slow_agent]] go")
         watcher.wait_event("agent.delegation", status="started")

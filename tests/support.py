@@ -20,11 +20,12 @@ _tick = threading.Event()  # never set: its wait() is the pause between two look
 
 def wait_until(condition: Callable[[], T], what: str = "the condition", timeout: float = TIMEOUT) -> T:
     """Look until `condition()` is true and return it; fail with `what` at the deadline."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, 0.0005
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true in {timeout:g} s")
-        _tick.wait(0.01)
+        _tick.wait(pause)
+        pause = min(pause * 2, 0.01)  # most things take a millisecond or two, and some are expensive to look at
     return value
 
 
@@ -33,6 +34,19 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def held(post: Callable[[Callable[[], None]], object]) -> threading.Event:
+    """Keep the thread that does what is posted to it busy until the returned event is set."""
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        busy.set()
+        go_on.wait(TIMEOUT)
+
+    post(hold)
+    assert busy.wait(TIMEOUT)
+    return go_on
 
 
 def open_fds() -> dict[int, str]:

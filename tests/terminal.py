@@ -35,6 +35,7 @@ class Terminal:
 
     Attributes:
         pid: of the program, from start() on; it leads a session of its own, in the terminal's foreground.
+        initial: the terminal's settings before the program could change them, from start() on.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Terminal:
         self.argv, self.env, self.cwd = [os.fspath(arg) for arg in argv], env, cwd
         self.rows, self.cols = rows, cols
         self.pid = -1
+        self.initial: Attributes = []
         self._output = bytearray()
         self._grown = threading.Condition()
         self._ended = False  # the reader has seen the end of the output
@@ -63,6 +65,7 @@ class Terminal:
         self._master, self._slave = os.openpty()
         self._woken, self._wake = os.pipe()
         self.resize(self.rows, self.cols)
+        self.initial = termios.tcgetattr(self._slave)
         try:
             self._process = subprocess.Popen(
                 self.argv,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Page, start_browser
+from page import Page
 from support import ROOT, wait_until
 
 PAGE = ROOT / "claude_mpm/page"
@@ -68,9 +68,8 @@ PLAN = {
     "decisions": ["allow", "deny"],
 }
 
-pytestmark = pytest.mark.skipif(
-    not (PAGE / "render/dom.js").exists(), reason="the page's modules are not part of this checkout"
-)
+pytest_plugins = ("page_fixtures",)
+pytestmark = pytest.mark.browser
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -98,19 +97,12 @@ def url() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
 @pytest.fixture
-def page(browser: Page, url: str) -> Iterator[Page]:
-    browser.open(url)
-    wait_until(lambda: browser.js("return window.ready === true"), "the module is loaded")
-    yield browser
-    assert browser.errors() == []
+def page(page: Page, url: str) -> Page:
+    """The card's own page, its module loaded."""
+    page.open(url)
+    page.until(lambda: page.js("return window.ready === true"), "the module")
+    return page
 
 
 def show(page: Page, waiting_for: dict[str, Any]) -> None:

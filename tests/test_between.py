@@ -142,7 +142,7 @@ def test_a_killed_leader_takes_claude_with_it(home: Path, tmp_path: Path) -> Non
         tmp_path, f"trap '' HUP; echo $PPID > {tmp_path}/leader; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done"
     )
     with sit(claude, home) as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         pid = pid_in(tmp_path / "pid")
         os.kill(pid_in(tmp_path / "leader"), signal.SIGKILL)
         assert terminal.wait() == 128 + signal.SIGKILL

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from sightings import SESSION, VERSIONS, as_line
-from support import DATA, TIMEOUT, wait_until
+from support import DATA, TIMEOUT, held, wait_until
 from watchdog.observers.polling import PollingObserver
 
 from claude_mpm.config import Limits
@@ -359,19 +359,6 @@ def test_a_stdout_line_that_cannot_be_read_costs_that_line_only(claude: Home, mo
     assert len(claude.of(ev.SYSTEM_ERROR)) == 1, "the same fault is told once"
 
 
-def held(watcher: Watcher) -> threading.Event:
-    """Keep the file-reader busy until the returned event is set."""
-    busy, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        busy.set()
-        go_on.wait(TIMEOUT)
-
-    watcher.post(hold)
-    assert busy.wait(TIMEOUT)
-    return go_on
-
-
 def printed(text: str) -> dict[str, Any]:
     return said(text) | {"session_id": SESSION, "parent_tool_use_id": None}
 
@@ -388,7 +375,7 @@ def test_stdout_lines_before_the_start_wait_for_it(claude: Home) -> None:
 
 def test_no_stdout_line_is_lost_while_the_file_reader_is_busy(claude: Home) -> None:
     claude.sources.start(SESSION, None)
-    go_on = held(claude.watcher)
+    go_on = held(claude.watcher.post)
     for number in range(12_000):
         claude.sources.stdout_line(as_line(printed(str(number))))
     claude.sources.process_ended(0, None)
@@ -403,7 +390,7 @@ def test_stdout_lines_beyond_the_bound_are_counted_and_told_once(claude: Home, m
     monkeypatch.setattr(claude_module, "STDOUT_BYTES", sum(map(len, lines)) // 2)
     claude.sources = claude.build()
     claude.sources.start(SESSION, None)
-    go_on = held(claude.watcher)
+    go_on = held(claude.watcher.post)
     for line in lines:
         claude.sources.stdout_line(line)
     go_on.set()

@@ -7,17 +7,18 @@ import signal
 import termios
 from pathlib import Path
 
-import page
 import pytest
+from page import Page
 from program import PROGRAM, environment, port_in, run
 from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
+pytest_plugins = ("page_fixtures",)
 EDITS = ("Edit", "MultiEdit", "Write")
 
 
-def demo(home: Path, *args: str, speed: int = 20) -> Terminal:
+def demo(home: Path, *args: str, speed: int = 40) -> Terminal:
     """A demo on a port of its own."""
     env = environment(home, CLAUDE_MPM_DEMO_SPEED=str(speed))
     return Terminal([*PROGRAM, "--demo", "--websocket-port", "0", *args], env=env, cwd=home, rows=30, cols=100)
@@ -110,44 +111,36 @@ def test_open_without_a_browser_says_so_and_goes_on(home: Path) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_opened_from_disk_ends_on_the_served_one_and_its_todos_move(home: Path, tmp_path: Path) -> None:
+def test_the_page_opened_from_disk_ends_on_the_served_one_and_its_todos_move(home: Path, page: Page) -> None:
     env = environment(home, CLAUDE_MPM_DEMO_SPEED="8")
-    tab = page.start_browser(tmp_path / "profile")
-    try:
-        with Terminal([*PROGRAM, "--demo"], env=env, cwd=home, rows=30, cols=100) as terminal:
-            port = port_of(terminal)
-            tab.open((ROOT / "monitor.html").as_uri())
-            tab.until(lambda: tab.driver.current_url.startswith(f"http://localhost:{port}/"), "the served page")
-            tab.live()
-            shown = set()
+    with Terminal([*PROGRAM, "--demo"], env=env, cwd=home, rows=30, cols=100) as terminal:
+        port = port_of(terminal)
+        page.open((ROOT / "monitor.html").as_uri())
+        page.until(lambda: page.driver.current_url.startswith(f"http://localhost:{port}/"), "the served page")
+        page.live()
+        shown = set()
 
-            def moved() -> bool:
-                shown.add(tab.text(".card"))
-                return len({words for text in shown for words in re.findall(r"\d+/\d+", text)}) >= 3
+        def moved() -> bool:
+            shown.add(page.text(".card"))
+            return len({words for text in shown for words in re.findall(r"\d+/\d+", text)}) >= 3
 
-            tab.until(moved, "three states of the todo list on the card")
-            assert tab.errors() == []
-    finally:
-        tab.driver.quit()
+        page.until(moved, "three states of the todo list on the card")
+        assert page.errors() == []
 
 
 @pytest.mark.browser
-def test_three_demos_are_three_cards_and_one_that_waits_says_so(home: Path, tmp_path: Path) -> None:
-    tab = page.start_browser(tmp_path / "profile")
-    try:
-        with demo(home, speed=4) as one, demo(home, speed=4) as two, demo(home, speed=2) as three:
-            ports = {port_of(one), port_of(two), port_of(three)}
-            tab.open(f"http://localhost:{port_of(three)}/")
-            tab.until(lambda: tab.count(".card") == len(ports) == 3, "a card for each")
-            cards = "return [...document.querySelectorAll('.card')].map((card) => card.textContent).join()"
-            wait_until(lambda: "permission" in tab.js(cards), "the card of one that waits", 3 * TIMEOUT)
-            tab.until(lambda: tab.driver.title.startswith("("), "the title to call")
-            one.signal(signal.SIGTERM)
-            assert one.wait() == 143
-            tab.until(lambda: "exit code 143" in tab.text("body"), "a word on how it ended")
-            assert tab.errors() == []
-    finally:
-        tab.driver.quit()
+def test_three_demos_are_three_cards_and_one_that_waits_says_so(home: Path, page: Page) -> None:
+    with demo(home, speed=4) as one, demo(home, speed=4) as two, demo(home, speed=2) as three:
+        ports = {port_of(one), port_of(two), port_of(three)}
+        page.open(f"http://localhost:{port_of(three)}/")
+        page.until(lambda: page.count(".card") == len(ports) == 3, "a card for each")
+        cards = "return [...document.querySelectorAll('.card')].map((card) => card.textContent).join()"
+        wait_until(lambda: "permission" in page.js(cards), "the card of one that waits", 3 * TIMEOUT)
+        page.until(lambda: page.driver.title.startswith("("), "the title to call")
+        one.signal(signal.SIGTERM)
+        assert one.wait() == 143
+        page.until(lambda: "exit code 143" in page.text("body"), "a word on how it ended")
+        assert page.errors() == []
 
 
 def test_on_a_dumb_terminal_ctrl_c_ends_the_demo(home: Path) -> None:

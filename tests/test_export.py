@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import page
 import pytest
+from page import Page
 from planted import SECRETS
 from program import PROGRAM, environment, port_in, run, script
 from support import DATA, ROOT, wait_until
@@ -35,6 +35,8 @@ from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.sources.parse.json_values import seconds
 from claude_mpm.system import json_text
+
+pytest_plugins = ("page_fixtures",)
 
 Json = dict[str, Any]
 SESSION = "22222222-2222-4222-8222-222222222222"
@@ -265,17 +267,18 @@ def test_what_cannot_be_joined_is_an_error(tmp_path: Path, text: str) -> None:
         page_bundle.modules(tmp_path)
 
 
-@pytest.fixture(scope="module")
-def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[page.Page]:
-    found = page.start_browser(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.driver.quit()
+@pytest.fixture
+def tab(page: Page) -> Iterator[Page]:
+    """A tab without a network."""
+    page.cdp("Network.enable")
+    page.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+    page.size(1280, 900)
+    yield page
+    page.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    page.cdp("Network.disable")
 
 
-def open_offline(tab: page.Page, path: Path) -> None:
-    tab.cdp("Network.enable")
-    tab.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
-    tab.size(1280, 900)
+def open_offline(tab: Page, path: Path) -> None:
     tab.open(path.as_uri())
     tab.until(lambda: tab.shows("#one"), "the session in the file")
     tab.frame()
@@ -283,7 +286,7 @@ def open_offline(tab: page.Page, path: Path) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("version", ["1.0.128", "2.0.77", "2.1.330"])
-def test_an_exported_session_opens_from_disk_without_a_network(tab: page.Page, tmp_path: Path, version: str) -> None:
+def test_an_exported_session_opens_from_disk_without_a_network(tab: Page, tmp_path: Path, version: str) -> None:
     transcript = DATA / f"transcripts/{version}/{SESSION}.jsonl"
     (tmp_path / "out.html").write_bytes(written(transcript, "html"))
     open_offline(tab, tmp_path / "out.html")
@@ -308,7 +311,7 @@ def test_an_exported_session_opens_from_disk_without_a_network(tab: page.Page, t
 
 
 @pytest.mark.browser
-def test_the_time_cursor_of_an_exported_session_shows_past_moments(tab: page.Page, tmp_path: Path) -> None:
+def test_the_time_cursor_of_an_exported_session_shows_past_moments(tab: Page, tmp_path: Path) -> None:
     transcript = DATA / f"transcripts/2.1.330/{SESSION}.jsonl"
     (tmp_path / "out.html").write_bytes(written(transcript, "html"))
     open_offline(tab, tmp_path / "out.html")
@@ -324,13 +327,13 @@ def test_the_time_cursor_of_an_exported_session_shows_past_moments(tab: page.Pag
     assert tab.console() == []
 
 
-def film_of(tab: page.Page) -> str:
+def film_of(tab: Page) -> str:
     tab.frame()
     return " ".join(tab.text("#term").split())
 
 
 @pytest.mark.browser
-def test_a_recorded_terminal_is_shown_as_it_was_at_the_cursors_time(tab: page.Page, tmp_path: Path) -> None:
+def test_a_recorded_terminal_is_shown_as_it_was_at_the_cursors_time(tab: Page, tmp_path: Path) -> None:
     pytest.importorskip("pyghostty")
     from claude_mpm.screen.film import Film
 

@@ -18,9 +18,12 @@ from claude_mpm.config import Config, Limits
 from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.selection import Selection
+from claude_mpm.server import accept_pace
 from claude_mpm.server.bind import bind
 from claude_mpm.server.listener import Server
 from claude_mpm.server.process_limits import Capacity, capacity
+
+NEVER = 10_000.0  # seconds
 
 
 @contextmanager
@@ -192,7 +195,8 @@ def test_slow_readers_silent_connections_and_clients_never_hold_more_threads_tha
         assert most <= 2 * 2 + 4 + 3
 
 
-def test_a_thousand_clients_are_served() -> None:
+def test_a_thousand_clients_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept_pace, "INTERVAL", 0.0)  # test_accept_pace.py is about the pace
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096:
         pytest.skip("the hard limit of open files is too low for both ends of 1,000 connections")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -215,13 +219,13 @@ def test_a_thousand_clients_are_served() -> None:
 
 
 def test_a_silent_connection_is_dropped_with_408() -> None:
-    with serving(handshake_time=0.1) as served, connected(served, 1) as (sock,):
+    with serving(handshake_time=0.1, close_time=0.1) as served, connected(served, 1) as (sock,):
         assert status_of(read_all(sock)) == 408
 
 
 def test_a_connection_that_never_said_anything_costs_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "claude_mpm")
-    with serving(handshake_time=0.1) as served, connected(served, 1) as (sock,):
+    with serving(handshake_time=0.1, close_time=0.1) as served, connected(served, 1) as (sock,):
         read_all(sock)
         wait_until(lambda: unfinished(served) == 0)
         assert caplog.messages == []
@@ -231,7 +235,7 @@ def test_a_connection_that_never_said_anything_costs_no_log_line(caplog: pytest.
 
 
 def test_a_handshake_that_drips_is_dropped_at_the_same_time() -> None:
-    with serving(handshake_time=0.3) as served, connected(served, 1, b"GET / HTTP/1.1\r\n") as (sock,):
+    with serving(handshake_time=0.3, close_time=0.1) as served, connected(served, 1, b"GET / HTTP/1.1\r\n") as (sock,):
         pause = threading.Event()
         try:
             for _ in range(1000):
@@ -265,15 +269,17 @@ def test_a_visitor_that_leaves_in_the_middle_is_forgotten() -> None:
 
 
 def test_a_page_that_nobody_takes_is_given_up() -> None:
-    with serving(handshake_time=0.2, send_buffer_bytes=4096) as served:
+    with serving(handshake_time=0.2, close_time=0.1, send_buffer_bytes=4096) as served:
         for number in range(200):
             served.log.append(ev.claude_output("x" * 50_000, number))
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             sock.connect(("127.0.0.1", served.port))
+            sock.settimeout(TIMEOUT)
             sock.sendall(get("/events"))
-            wait_until(lambda: unfinished(served) == 1)
+            assert sock.recv(1) == b"H", "the page is on its way"
             wait_until(lambda: unfinished(served) == 0)
+            assert len(read_all(sock)) < 200 * 50_000, "and ends in the middle"
 
 
 def test_without_descriptors_it_waits_says_so_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
@@ -470,13 +476,13 @@ def test_join_tells_when_time_ran_out() -> None:
 
 
 def test_unfinished_handshakes_and_slow_pages_do_not_hold_up_the_end() -> None:
-    with serving() as served:
+    with serving(handshake_time=NEVER, send_time=NEVER) as served:
         for number in range(200):
             served.log.append(ev.claude_output("x" * 50_000, number))
         with connected(served, 3), connected(served, 3, get("/events")):
             wait_until(lambda: unfinished(served) == 6)
             served.server.stop()
-            assert served.server.join(2.0)
+            assert served.server.join(TIMEOUT)
 
 
 def test_a_hundred_clients_that_come_and_vanish_leave_nothing() -> None:

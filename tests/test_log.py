@@ -172,10 +172,10 @@ def test_history_tells_the_screen_only_by_name() -> None:
 
 AGENTS = {f"agent-{n:012}": {"input": n, "output": n, "cache_read": n, "cache_creation": n} for n in range(100)}
 FLOODS: dict[str, tuple[int, Callable[[int], Event]]] = {
-    "tiny outputs": (60_000, lambda n: ev.claude_output("x", n)),
+    "tiny outputs": (50_000, lambda n: ev.claude_output("x", n)),
     "large outputs": (400, lambda n: ev.claude_output("x" * 65_536, n)),
     "a table in every event": (
-        2400,
+        2100,
         lambda n: Event(ev.CLAUDE_USAGE, {"totals": {"input": n}, "agents": AGENTS}, "transcript"),
     ),
     "long todo lists": (

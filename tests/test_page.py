@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Instance, Page, foreign_server, instances, start_browser, unused_port
+from page import Instance, Page, foreign_server, instances, unused_port
 from scripted_server import scripted
 from support import DATA, ROOT, TIMEOUT
 
@@ -24,6 +24,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.screen.emulator import available
 from claude_mpm.screen.screen import Screen
 
+pytest_plugins = ("page_fixtures",)
 pytestmark = pytest.mark.browser
 
 PERMISSION = {"kind": "permission", "tool": "Bash", "input": {"command": "rm -rf build"}}
@@ -60,23 +61,6 @@ return import("/page/store.js").then(({ store }) => {
     link.ws.addEventListener("message", (m) => { if (m.data.includes('"working"')) window.told ||= performance.now(); });
 });
 """
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A tab at 1280×800 that nothing was opened in. No test may leave an error in the console."""
-    browser.size(1280, 800)
-    yield browser
-    errors = browser.errors()
-    browser.open("about:blank")
-    assert errors == []
 
 
 @pytest.fixture

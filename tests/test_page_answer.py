@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Page, start_browser
+from page import Page
 from serving import TOKEN
 from support import wait_until
 from test_answer import SESSION, Monitored
@@ -19,6 +19,7 @@ from claude_mpm.errors import ProtocolError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 
+pytest_plugins = ("page_fixtures",)
 pytestmark = pytest.mark.browser
 
 HIDDEN = "python3 \u202e\u200bx " + "y" * 20_000 + " END"
@@ -53,23 +54,6 @@ const button = document.querySelector(arguments[0]);
 window.disarmed = false;
 new MutationObserver(() => { window.disarmed ||= button.disabled; }).observe(button, { attributes: true });
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A tab at 1280×800. No test may leave an error in the console."""
-    browser.size(1280, 800)
-    yield browser
-    errors = browser.errors()
-    browser.open("about:blank")
-    assert errors == []
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from archived import answer, calls, prompt, recorded_home, session_id, write_session
-from page import Instance, Page, instances, start_browser
+from page import Instance, Page, instances
 from program import PROGRAM, environment, port_in
 from sightings import SESSION
 from support import TIMEOUT, wait_until
@@ -23,29 +23,12 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.server.http.peer_user import PeerCheck
 
+pytest_plugins = ("page_fixtures",)
 pytestmark = pytest.mark.browser
 
 ONE, TWO, THREE = (session_id(number) for number in (1, 2, 3))
 DAY = 86_400
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202egnp\x1b[31mred"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A tab at 1280×800. No test may leave an error in the console."""
-    browser.size(1280, 800)
-    yield browser
-    errors = browser.errors()
-    browser.js("window.onbeforeunload = null")
-    browser.open("about:blank")
-    assert errors == []
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from page import Page, start_browser
+from page import Page
 from page_lab import START, click, drag, lab_address, mouse, settle, texts, told, x_of, y_of
 
+pytest_plugins = ("page_fixtures",)
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=window.pwned=1>\u202egnp\x1b[31m"
@@ -15,29 +16,18 @@ HOSTILE = "<img src=x onerror=window.pwned=1>\u202egnp\x1b[31m"
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with lab_address() as found:
+    with lab_address("time.html") as found:
         yield found
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
 @pytest.fixture
-def page(browser: Page, address: str) -> Iterator[Page]:
-    """The laboratory with the story of twelve minutes and four agents. No test may leave an error in the console."""
-    browser.size(1280, 800)
-    browser.open(address)
-    browser.until(lambda: browser.js("return Boolean(window.lab)"), "the modules")
-    browser.js("lab.story()")
-    browser.until(lambda: browser.shows(".tl-plot"), "the timeline")
-    yield browser
-    errors = browser.errors()
-    browser.open("about:blank")
-    assert errors == []
+def page(page: Page, address: str) -> Page:
+    """The laboratory with the story of twelve minutes and four agents."""
+    page.open(address)
+    page.until(lambda: page.js("return Boolean(window.lab)"), "the modules")
+    page.js("lab.story()")
+    page.until(lambda: page.shows(".tl-plot"), "the timeline")
+    return page
 
 
 def test_each_agent_has_a_named_lane_below_the_one_that_started_it(page: Page) -> None:

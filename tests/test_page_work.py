@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from page import Page, start_browser
-from support import ROOT
+from page import Page
+from page_lab import lab_address
 
-from claude_mpm.server.http.pages import CONTENT_SECURITY_POLICY
-
+pytest_plugins = ("page_fixtures",)
 pytestmark = pytest.mark.browser
 
 
-class _Handler(SimpleHTTPRequestHandler):
-    """The checkout's files, with the page's own policy and types."""
-
-    extensions_map = {".mjs": "text/javascript", ".js": "text/javascript", ".css": "text/css", ".html": "text/html"}  # noqa: RUF012 - as the base class has it
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        super().end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def address() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Handler, directory=str(ROOT))) as server:
-        thread = threading.Thread(target=server.serve_forever, name="page-files")
-        thread.start()
-        yield f"http://localhost:{server.server_address[1]}/tests/page/work.html"
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    page = start_browser(tmp_path_factory.mktemp("chromium"))
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A tab at 1280×800. No test may leave an error in the console."""
-    browser.size(1280, 800)
-    yield browser
-    errors = [line for line in browser.errors() if "style.css" not in line]
-    browser.open("about:blank")
-    assert errors == []
+def address() -> Iterator[str]:
+    with lab_address("work.html") as found:
+        yield found
 
 
 def opened(page: Page, url: str) -> None:

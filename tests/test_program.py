@@ -18,6 +18,8 @@ from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
 from watching import Watcher
 
+from claude_mpm.launch.front import MONITOR_STOPPED
+
 SUBPROCESS = ("--websocket", "--websocket-port", "0", "--launch-method", "subprocess")
 EXEC = ("--websocket", "--websocket-port", "0")
 
@@ -124,13 +126,14 @@ def test_terminal_is_as_before_after_claude_ends(
         rf"stty raw -echo; printf '\033[?1049h\033[?2004h\033[>5uREADY'; dd bs=1 count=1 2>/dev/null; {ending}",
     )
     with sit(claude, home, cwd) as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         terminal.wait_for(b"READY")
         assert terminal.attributes() != before
         terminal.write(b"x")
         assert terminal.wait() == code
         assert terminal.attributes() == before
-        assert bytes(terminal.output).endswith(b"\x1b[<1u\x1b[?2004l\x1b[?1049l\x1b[0m")
+        _, restored, after = terminal.output.rpartition(b"\x1b[<1u\x1b[?2004l\x1b[?1049l\x1b[0m")
+        assert restored and b"\x1b" not in after  # on a busy machine, a line about the monitor may follow
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -139,7 +142,7 @@ def test_told_to_end_it_ends_everything_and_restores_the_terminal(
 ) -> None:
     claude = script(tmp_path, 'stty raw -echo; sleep 1000 & echo "PIDS $$ $!."; wait')
     with sit(claude, home, cwd) as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         found = wait_until(lambda: re.findall(rb"PIDS (\d+) (\d+)\.", bytes(terminal.output)), "the pids")[0]
         seen = watch(port_of(terminal))
         seen.wait_event("claude.status", status="running")
@@ -170,7 +173,7 @@ def test_a_terminal_that_goes_leaves_claude_the_time_to_end_well(home: Path, cwd
 def test_a_claude_that_ignores_sigterm_is_killed(home: Path, cwd: Path, tmp_path: Path) -> None:
     claude = script(tmp_path, "trap '' TERM; stty raw -echo; echo READY; while :; do sleep 1; done")
     with sit(claude, home, cwd) as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         terminal.wait_for(b"READY")
         terminal.signal(signal.SIGTERM)
         assert terminal.wait() == 137
@@ -231,7 +234,8 @@ def test_pipes_pass_unmixed_and_unmodified(home: Path, cwd: Path, tmp_path: Path
     assert done.stdout == b"in\xff\n" * 50_000 + b"\x00\xffout"
     head, _, rest = done.stderr.partition(b"\n")
     assert port_in(head)
-    assert rest == b"err\xff", "what we say ourselves is one line before Claude starts"
+    late = f"claude-mpm: {MONITOR_STOPPED}\n".encode()  # said on a busy machine
+    assert rest.removesuffix(late) == b"err\xff", "what we say ourselves is one line before Claude starts"
 
 
 def test_our_reader_leaving_is_claudes_reader_leaving(home: Path, cwd: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import page
 import pytest
+from page import Page
 from program import PROGRAM, environment, port_in
 from support import ROOT, TIMEOUT, wait_until
 from terminal import Terminal
@@ -19,6 +19,7 @@ from terminal import Terminal
 from claude_mpm.cli.main import COMMANDS
 from claude_mpm.cli.options import config_from
 
+pytest_plugins = ("page_fixtures",)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DEMO = ("--demo", "--websocket-port", "0")
 
@@ -64,24 +65,22 @@ def test_the_python_example_prints_every_event(demo: int, tmp_path: Path) -> Non
 
 
 @pytest.mark.browser
-def test_the_javascript_example_logs_every_event_in_a_page_from_localhost(demo: int, tmp_path: Path) -> None:
+def test_the_javascript_example_logs_every_event_in_a_page_from_localhost(demo: int, page: Page) -> None:
     code = example("javascript")
     assert code.count("8765") == 1
-    tab = page.start_browser(tmp_path / "profile")
-    try:
-        tab.open(f"http://localhost:{demo}/healthz")
-        catch = "window.logged = []; console.log = (...what) => window.logged.push(what);"
-        tab.js(catch + code.replace("8765", str(demo)))
-        kinds: set[str] = set()
+    page.open(f"http://localhost:{demo}/healthz")
+    catch = "window.logged = []; console.log = (...what) => window.logged.push(what);"
+    page.js(catch + code.replace("8765", str(demo)))
+    kinds: set[str] = set()
 
-        def seen() -> bool:
-            logged = json.loads(tab.js("return JSON.stringify(window.logged.map(what => what[0]))"))
-            kinds.update(logged)
-            return {"system.status", "todo.update", "tool.start"} <= kinds
+    def seen() -> bool:
+        logged = json.loads(page.js("return JSON.stringify(window.logged.map(what => what[0]))"))
+        kinds.update(logged)
+        return {"system.status", "todo.update", "tool.start"} <= kinds
 
-        wait_until(seen, "events in the page's console", TIMEOUT * 2)
-    finally:
-        tab.driver.quit()
+    wait_until(seen, "events in the page's console", TIMEOUT * 2)
+    page.open("about:blank")
+    page.console()  # /healthz has no icon, and the browser complains of it
 
 
 def shell_commands() -> list[list[str]]:

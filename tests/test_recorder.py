@@ -186,7 +186,7 @@ def test_the_recording_of_a_demo_is_what_a_client_saw(home: Path) -> None:
 
 
 def test_a_monitor_that_is_killed_costs_no_more_than_the_line_it_was_writing(home: Path) -> None:
-    env = environment(home, CLAUDE_MPM_DEMO_SPEED="20")
+    env = environment(home, CLAUDE_MPM_DEMO_SPEED="40")
     with Terminal([*PROGRAM, "--demo", "--record", "--websocket-port", "0"], env=env, cwd=home) as terminal:
         port = wait_until(lambda: port_in(terminal.output), "the port") or 0
         with Watcher(port) as seen:

@@ -13,9 +13,9 @@ from terminal import Terminal, is_running
 
 PROGRAM = """
 import os, signal, sys, termios, tty
-print("size", *os.get_terminal_size(0), "tty", os.ttyname(0) == os.ttyname(1), os.tcgetpgrp(0) == os.getpid(), flush=True)
 signal.signal(signal.SIGWINCH, lambda *a: print("resized", *os.get_terminal_size(0), flush=True))
 signal.signal(signal.SIGINT, lambda *a: print("interrupted", flush=True))
+print("size", *os.get_terminal_size(0), "tty", os.ttyname(0) == os.ttyname(1), os.tcgetpgrp(0) == os.getpid(), flush=True)
 for line in iter(sys.stdin.readline, ""):
     word = line.strip()
     print("read", word, flush=True)
@@ -57,7 +57,7 @@ def test_all_output_is_there_after_wait_and_the_exit_status_is_told() -> None:
 
 def test_settings_are_those_the_program_left() -> None:
     with run() as terminal:
-        before = terminal.attributes()
+        before = terminal.initial
         assert before[3] & termios.ICANON and not terminal.is_raw()
         terminal.write(b"raw\n")
         terminal.wait_for(terminal.is_raw)

@@ -58,7 +58,7 @@ def test_a_monitor_that_dies_or_stops_costs_one_line_after_the_end(
 ) -> None:
     text = "stty raw -echo; echo READY; dd bs=1 count=1 2>/dev/null; head -c 3000000 /dev/zero; echo SHOWN; exit 3"
     with sit(home, script(tmp_path, text)) as (terminal, port):
-        before = terminal.attributes()
+        before = terminal.initial
         with Watcher(port) as watcher:
             watcher.wait_event("claude.status", status="running")
             terminal.wait_for(b"READY")

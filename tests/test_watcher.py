@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT, TIMEOUT, wait_until
+from support import ROOT, TIMEOUT, held, wait_until
 from watchdog.observers import Observer
 from watchdog.observers.polling import PollingObserver
 
@@ -84,19 +84,6 @@ def through(watcher: Watcher) -> None:
     done = threading.Event()
     assert watcher.post(done.set)
     assert done.wait(TIMEOUT)
-
-
-def held(watcher: Watcher) -> threading.Event:
-    """Keep the file-reader busy until the returned event is set."""
-    busy, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        busy.set()
-        go_on.wait(TIMEOUT)
-
-    watcher.post(hold)
-    assert busy.wait(TIMEOUT)
-    return go_on
 
 
 def test_first_call_is_look_at_everything_and_then_names_follow(watcher: Watcher, tmp_path: Path) -> None:
@@ -381,7 +368,7 @@ def test_a_failing_on_error_does_not_end_the_file_reader(tmp_path: Path) -> None
 
 
 def test_post_is_refused_when_ten_thousand_calls_wait(watcher: Watcher) -> None:
-    go_on = held(watcher)
+    go_on = held(watcher.post)
     done: list[int] = []
     accepted = sum(watcher.post(lambda n=number: done.append(n)) for number in range(MAX_WORK + 5))  # type: ignore[misc]
     assert accepted == MAX_WORK
@@ -391,7 +378,7 @@ def test_post_is_refused_when_ten_thousand_calls_wait(watcher: Watcher) -> None:
 
 
 def test_calls_that_were_refused_are_told(watcher: Watcher, errors: list[str]) -> None:
-    go_on = held(watcher)
+    go_on = held(watcher.post)
     for _ in range(MAX_WORK + 5):
         watcher.post(lambda: None)
     go_on.set()
@@ -405,7 +392,7 @@ def test_a_call_posted_once_waits_once_and_is_never_refused(watcher: Watcher) ->
     def work() -> None:
         done.append("once")
 
-    go_on = held(watcher)
+    go_on = held(watcher.post)
     while watcher.post(lambda: None):
         pass
     assert all(watcher.post_once(work) for _ in range(3))
@@ -431,7 +418,7 @@ def test_a_flood_of_names_becomes_look_at_everything(watcher: Watcher, tmp_path:
     seen = Seen()
     watcher.watch(tmp_path, seen)
     seen.until_everything()
-    go_on = held(watcher)
+    go_on = held(watcher.post)
     for number in range(MAX_NAMES + 10):
         (tmp_path / str(number)).touch()
     waiting = watcher._queue

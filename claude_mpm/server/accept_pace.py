@@ -19,7 +19,9 @@ class AcceptPace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()  # guards the next
-        self._due = clock()  # when the next accept would be due if all were INTERVAL apart; in the past after a lull
+        # When the next accept would be due if all were INTERVAL apart; in the past after a lull. The time before the
+        # start was one: with --open, a browser asks for the 77 files of the page at once.
+        self._due = clock() - BURST * INTERVAL
 
     def next(self) -> float:
         """Plan one accept, and return the seconds to wait before it."""
