@@ -14,7 +14,7 @@ from claude_mpm.config import Config
 from claude_mpm.errors import ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.fleet.hub.hub import Hub
-from claude_mpm.fleet.source import Frame
+from claude_mpm.fleet.source import Frame, Source
 from claude_mpm.server.bind import bind
 
 STAMP = "2026-01-01T00:00:00.000Z"
@@ -91,7 +91,7 @@ class FakeSource:
 class ServedHub:
     """A running hub."""
 
-    def __init__(self, config: Config, *sources: FakeSource, hub_id: str = HUB, port: int = 0) -> None:
+    def __init__(self, config: Config, *sources: Source, hub_id: str = HUB, port: int = 0) -> None:
         sockets = bind(None, port)
         self.port: int = sockets[0].getsockname()[1]
         info = instance(0) | {"instance_id": hub_id, "port": self.port, "kind": "hub", "capabilities": ["hub"]}
@@ -104,7 +104,7 @@ class ServedHub:
 
 @contextmanager
 def serving_hub(
-    *sources: FakeSource, config: Config | None = None, hub_id: str = HUB, port: int = 0
+    *sources: Source, config: Config | None = None, hub_id: str = HUB, port: int = 0
 ) -> Iterator[ServedHub]:
     served = ServedHub(config or Config(), *sources, hub_id=hub_id, port=port)
     try:

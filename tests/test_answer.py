@@ -37,8 +37,10 @@ SESSION = "11111111-1111-4111-8111-111111111111"
 class Monitored:
     """A monitor of a Claude that is not there, whose hooks the test runs."""
 
-    def __init__(self, home: Path, control: bool = True, unanswerable: str | None = None) -> None:
-        self.config = Config(token=TOKEN, control=control)
+    def __init__(
+        self, home: Path, control: bool = True, unanswerable: str | None = None, publish: str | None = None
+    ) -> None:
+        self.config = Config(token=TOKEN, control=control, publish=publish)
         self.spool = make_spool(home / ".claude-mpm")
         self.run = RunInfo(home / ".claude", home, SESSION, (2, 1, 330), spool=self.spool, unanswerable=unanswerable)
         sockets = bind(None, 0)

@@ -87,8 +87,8 @@ class RedisSource:
         self._reader.want(asked)
         self._writer.want(asked, attended and self._token is not None)
 
-    def _attendance(self) -> list[Command]:
-        """Signed commands that tell the instances whose questions can be answered that somebody attends the hub.
+    def _attendance(self, present: bool) -> list[Command]:
+        """Signed commands that tell the instances whose questions can be answered whether somebody attends the hub.
 
         In the writer's thread, every few seconds: an instance that hears nothing for a while lets no question wait.
         """
@@ -97,7 +97,7 @@ class RedisSource:
             capabilities = info.get("capabilities")
             if isinstance(capabilities, list) and "answers" in capabilities:
                 instance_id = info["instance_id"]
-                message = {"command": "attend", "present": True, "instance_id": instance_id}
+                message = {"command": "attend", "present": present, "instance_id": instance_id}
                 fields = self._fields(message, f"attend-{next(self._numbers)}", trusted=True)
                 commands += command_entry(instance_id, fields)
         return commands

@@ -27,13 +27,13 @@ class Writer:
 
     Args:
         complain: is told each trouble; it tells it once.
-        attendance: returns the commands that say that somebody attends the hub.
+        attendance: returns the commands that say whether somebody attends the hub.
     """
 
-    def __init__(self, url: RedisUrl, complain: Complain, attendance: Callable[[], list[Command]]) -> None:
+    def __init__(self, url: RedisUrl, complain: Complain, attendance: Callable[[bool], list[Command]]) -> None:
         self._complain = complain
         self._attendance = attendance
-        self._attended = False
+        self._attended = self._attended_told = False
         self._stop = Stop()
         self._connection = Connection(url, self._stop)
         self._queue: queue.Queue[list[Command] | None] = queue.Queue(WAITING)  # None: look at what is wanted, or stop
@@ -116,7 +116,7 @@ class Writer:
 
     @property
     def _has_wishes(self) -> bool:
-        return bool(self._wanted or self._told) or self._attended
+        return bool(self._wanted or self._told) or self._attended or self._attended_told
 
     def _drop_commands(self) -> None:
         """Whoever sent them will not wait that long, and would be surprised by a late effect."""
@@ -135,8 +135,9 @@ class Writer:
             for instance_id, types in wanted.items():
                 self._connection.run(_wants(instance_id, types, until, instance_id not in self._told))
         self._told = set(wanted)
-        if self._attended and (commands := self._attendance()):
+        if (self._attended or self._attended_told) and (commands := self._attendance(self._attended)):
             self._connection.run(commands)
+        self._attended_told = self._attended
 
 
 def _wants(instance_id: str, types: frozenset[str], until: int, is_new: bool) -> list[Command]:
