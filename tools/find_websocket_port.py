@@ -67,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     if chosen.json:
-        print(json.dumps(result, default=vars))
+        holder = result["holder"]
+        print(json.dumps(result | {"holder": holder and holder._asdict()}))
     elif result["free"]:
         print(f"port {result['port']} is free")
     else:
