@@ -42,6 +42,7 @@ export class SessionTable {
     text(name, row.name);
     text(place, row.place);
     text(doing, row.doing);
+    for (const cell of [place, doing]) attr(cell, "title", cell.textContent); // they are cut where the window is narrow
     numbers.forEach((cell, i) => text(cell, row.numbers[i]));
     return root;
   }
