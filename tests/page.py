@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
+import subprocess
 import threading
 import time
 import uuid
@@ -16,7 +18,7 @@ from urllib.request import Request as UrlRequest
 from urllib.request import urlopen
 
 import pytest
-from support import TIMEOUT, wait_until
+from support import ROOT, TIMEOUT, wait_until
 
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
@@ -268,3 +270,19 @@ def start_browser(profile: Path, extra: Sequence[str] = ()) -> Page:
     page = Page(webdriver.Chrome(options=options, service=service), webdriver.ActionChains)
     page.cdp("Performance.enable")
     return page
+
+
+def axe_source() -> str:
+    """The source of axe-core, from the npm registry, kept in the checkout's cache. Skips the test where it has none."""
+    cache = Path(os.environ.get("CLAUDE_MPM_TEST_CACHE", ROOT / ".cache")) / "axe"
+    script = cache / "node_modules/axe-core/axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("npm is not on PATH, and axe-core comes from there: apt-get install npm")
+        command = [npm, "install", "--prefix", str(cache), "--no-audit", "--no-fund", "axe-core@4"]
+        cache.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if done.returncode != 0:
+            pytest.skip(f"axe-core could not be installed from npm: {done.stderr.strip()[-200:]}")
+    return script.read_text(encoding="utf-8")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page import Instance, Page, foreign_server, instances, unused_port
+from page import Instance, Page, axe_source, foreign_server, instances, unused_port
 from scripted_server import scripted
 from support import DATA, ROOT, TIMEOUT
 
@@ -1131,20 +1128,8 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core, from the npm registry, kept in the checkout's cache."""
-    cache = Path(os.environ.get("CLAUDE_MPM_TEST_CACHE", ROOT / ".cache")) / "axe"
-    script = cache / "node_modules/axe-core/axe.min.js"
-    if not script.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.skip("npm is not on PATH, and axe-core comes from there: apt-get install npm")
-        command = [npm, "install", "--prefix", str(cache), "--no-audit", "--no-fund", "axe-core@4"]
-        cache.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if done.returncode != 0:
-            pytest.skip(f"axe-core could not be installed from npm: {done.stderr.strip()[-200:]}")
-    return script.read_text(encoding="utf-8")
+def axe() -> str:
+    return axe_source()
 
 
 @pytest.mark.parametrize("dark", [False, True])

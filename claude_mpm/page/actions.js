@@ -2,7 +2,8 @@
 
 import { ago } from "./plain.js";
 import { Cursor } from "./time.js";
-import { store, view, prefs, setPref, redraw, needy, ordered, stateOf, labelOf, mood } from "./store.js";
+import { store, view, prefs, setPref, redraw, needy, ordered, stateOf, mood } from "./store.js";
+import { labelOf } from "./names.js";
 import { connect } from "./links.js";
 import { past } from "./past.js";
 import { PAST, VIEWS, go } from "./route.js";

@@ -1,7 +1,8 @@
 // Calling the reader: the tab's title and icon, notifications, sound. Works in a hidden tab, which draws nothing.
 
 import { clean, line, list, str } from "./plain.js";
-import { store, view, prefs, needy, waitingFor, waitingText, labelOf, mood } from "./store.js";
+import { store, view, prefs, needy, waitingFor, waitingText, mood } from "./store.js";
+import { labelOf } from "./names.js";
 import { brief } from "./phrases.js";
 
 const ICONS = new Map([
@@ -9,6 +10,8 @@ const ICONS = new Map([
   ["needs", "%23e08a00"],
   ["off", "%23999999"],
 ]);
+const SAID = 5; // sessions named to a screen reader at a time
+const CALLED = 5; // notifications at a time: whoever opens a hub's page is not called by everybody at once
 const alerts = new Map(); // key of a request → its notification, or null when the reader was looking
 let icon = "";
 
@@ -18,17 +21,26 @@ export function attend(choose) {
     selected = store.sessions.get(view.session);
   document.title = titleOf(waiting, selected);
   setIcon(waiting.length ? "needs" : selected && !selected.over ? "calm" : "off");
-  const said = waiting.map((s) => clean(labelOf(s) + " " + waitingText(waitingFor(s)))).join(". ");
+  const said = waiting.slice(0, SAID).map((s) => clean(labelOf(s) + " " + waitingText(waitingFor(s)))),
+    others = waiting.length - said.length;
   const say = document.getElementById("say");
-  if (say.textContent !== said) say.textContent = said;
-  const keyOf = (s) => [s.id, waitingFor(s).kind, waitingFor(s).tool, JSON.stringify(waitingFor(s).input)].join("\n");
+  const words = said.join(". ") + (others > 0 ? ". " + others + " more sessions need you" : "");
+  if (say.textContent !== words) say.textContent = words;
   const keys = new Set(waiting.map(keyOf));
   for (const [key, note] of alerts) {
     if (keys.has(key)) continue;
     if (note) note.close();
     alerts.delete(key);
   }
-  for (const session of waiting) if (!alerts.has(keyOf(session))) alerts.set(keyOf(session), call(session, choose));
+  const fresh = waiting.filter((session) => !alerts.has(keyOf(session)));
+  if (fresh.length && prefs.sound) chime();
+  fresh.forEach((session, i) => alerts.set(keyOf(session), i < CALLED ? call(session, choose) : null));
+}
+
+/** A request by what is asked: through a hub, its input may first come cut and then whole. */
+function keyOf(session) {
+  const { kind, tool, input, request_id: request } = waitingFor(session);
+  return [session.id, kind, tool, request || brief(input) || JSON.stringify(input)].join("\n");
 }
 
 function titleOf(waiting, selected) {
@@ -38,7 +50,6 @@ function titleOf(waiting, selected) {
 }
 
 function call(session, choose) {
-  if (prefs.sound) chime();
   const looking = !document.hidden && document.hasFocus() && view.session === session.id;
   if (looking || !("Notification" in window) || Notification.permission !== "granted") return null;
   const waiting = waitingFor(session);

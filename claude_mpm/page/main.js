@@ -31,6 +31,8 @@ import { togglePause } from "./render/events.js";
 import * as search from "./render/search.js";
 
 const $ = (id) => document.getElementById(id);
+const FEW = 50; // sessions over which it may be worked out with every event who needs the reader
+const PACE = 100; // ms
 const SOON = 80; // ms; what arrives in bursts is drawn a dozen times a second
 
 const KEYS = new Map([
@@ -78,7 +80,9 @@ function help() {
     ],
     [
       "● working, ◆ needs you, ○ idle, ■ ended, ✕ failed or lost, ◌ not connected.",
-      "This page only listens: answer in the terminal that Claude runs in. Nothing leaves this machine.",
+      store.home.hub
+        ? "These are the sessions that the hub reaches, on all its machines."
+        : "This page only listens: answer in the terminal that Claude runs in. Nothing leaves this machine.",
     ],
   );
 }
@@ -198,17 +202,33 @@ function wire() {
   addEventListener("beforeunload", onLeave);
 }
 
+let called = -Infinity,
+  calling = 0;
+/** Work out who needs the reader: at once where sessions are few, else ten times a second at most. */
+function callSoon() {
+  const rest = store.sessions.size > FEW ? called + PACE - performance.now() : 0;
+  if (rest > 0) calling = calling || setTimeout(callSoon, rest);
+  else {
+    clearTimeout(calling); // timers of a hidden tab may be late by a minute; then the next event comes first
+    [called, calling] = [performance.now(), 0];
+    attend(choose);
+  }
+}
+
 function start() {
   let soon = 0;
   const later = () => {
     soon = 0;
     schedule();
   };
-  const onChanged = () => {
-    attend(choose);
+  const onStirred = () => {
     soon = soon || setTimeout(later, SOON);
   };
-  listen({ drawn: schedule, changed: onChanged });
+  const onChanged = () => {
+    callSoon();
+    onStirred();
+  };
+  listen({ drawn: schedule, changed: onChanged, stirred: onStirred });
   build();
   takeToken();
   ui.chosen = read();

@@ -1,7 +1,8 @@
 // The sessions that are over, as the servers list them from Claude's transcripts, and who may read them.
 
 import { dict, list, num, str } from "./plain.js";
-import { store, redraw } from "./store.js";
+import { store, ordered, redraw } from "./store.js";
+import { isLocal } from "./names.js";
 import { failure } from "./requests.js";
 
 const PAGE = 25; // rows asked for at a time
@@ -20,7 +21,7 @@ let typing = 0;
 
 /** The connections that may be asked, the one that served this page first. */
 const servers = () =>
-  [store.home, ...store.links.values()].filter((link, i) => link && link.up && link.session && (!i || !link.home));
+  [store.home, ...store.links.values()].filter((link, i) => link && link.up && link.ready && (!i || !link.home));
 
 /** Whether there is a connection to ask. */
 export const hasServer = () => servers().length > 0;
@@ -108,7 +109,7 @@ let known = ""; // the running sessions when the list was read: with them, what 
 /** Read the list when there is a server to ask and the list is not that of now. Called with every frame. */
 export function keepListed() {
   if (past.state === "loading" || !hasServer()) return;
-  const running = [...store.sessions.values()].filter((session) => !session.over && !session.past);
+  const running = ordered().filter((session) => !session.over && isLocal(session)); // a hub has the past of its machine
   const key = running.map((session) => session.id + session.shown.sessionId).join(" ");
   if (past.state !== "unknown" && (key === known || past.state === "absent")) return;
   known = key;

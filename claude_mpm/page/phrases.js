@@ -41,19 +41,20 @@ export function endText(ended) {
   return how + (ordinary ? "" : " (" + str(ended.reason) + ")");
 }
 
+const WHY_LOST = new Map([
+  ["slow_client", "this page was too slow to take them"],
+  ["expired", "the server no longer keeps them"],
+  ["before_start", "they are from before the hub began to look"],
+  ["source_changed", "the hub had to turn to another way to this session"],
+]);
+
 /** What a gap lost and why: "3 events are missing here (tool.start 3): this page was too slow". */
 export function gapText(data) {
   const counts = Object.entries(dict(data.counts)),
-    total = counts.reduce((sum, [, n]) => sum + (num(n) || 0), 0);
-  const why =
-    data.reason === "slow_client"
-      ? "this page was too slow to take them"
-      : data.reason === "expired"
-        ? "the server no longer keeps them"
-        : data.reason === "before_start"
-          ? "they are older than the hub's first look"
-          : str(data.reason);
-  if (!counts.length) return "Events " + num(data.from_seq) + " to " + num(data.to_seq) + " are missing here: " + why + ".";
+    total = counts.reduce((sum, [, n]) => sum + (num(n) || 0), 0),
+    why = WHY_LOST.get(data.reason) || str(data.reason);
+  if (!counts.length)
+    return "Events may be missing here, " + num(data.from_seq) + " to " + num(data.to_seq) + ": " + why + ".";
   const what = plural(total, "event") + (total === 1 ? " is" : " are") + " missing here";
   return what + " (" + counts.map(([type, n]) => type + " " + n).join(", ") + "): " + why + ".";
 }

@@ -2,6 +2,7 @@
 
 import { list, str } from "./plain.js";
 import { store, view } from "./store.js";
+import { isLocal } from "./names.js";
 import { PAST, go } from "./route.js";
 
 const KEY = "sessions-of-instances";
@@ -19,8 +20,9 @@ let sessions = null; // instance id → session id
 function remember() {
   sessions = sessions || read();
   let grown = false;
-  for (const { id, past, shown } of store.sessions.values()) {
-    if (past || !shown.sessionId || sessions.get(id) === shown.sessionId) continue;
+  for (const session of store.sessions.values()) {
+    const { id, past, shown } = session;
+    if (past || !isLocal(session) || !shown.sessionId || sessions.get(id) === shown.sessionId) continue;
     sessions.delete(id);
     sessions.set(id, shown.sessionId);
     grown = true;

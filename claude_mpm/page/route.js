@@ -1,5 +1,5 @@
 // The address and the view are the same thing: #/INSTANCE/VIEW?agent=KEY&q=TEXT&at=MS, #/past/SESSION/VIEW?… for a
-// session that is over, and #/ for the overview.
+// session that is over, and #/?q=TEXT for the overview.
 
 import { view } from "./store.js";
 
@@ -38,10 +38,10 @@ const decode = (part) => {
 
 /** The fragment for a view. Pure. */
 export function format({ session, name, agent, query, at }) {
-  if (!session) return "#/";
   const params = new URLSearchParams();
   if (agent) params.set("agent", agent);
   if (query) params.set("q", query);
+  if (!session) return "#/" + (query ? "?" + new URLSearchParams({ q: query }) : "");
   if (at) params.set("at", String(Math.round(at)));
   const isPast = session.startsWith(PAST),
     id = encodeURIComponent(isPast ? session.slice(PAST.length) : session);

@@ -1,6 +1,6 @@
 // What the page knows: sessions by instance id, connections by port, what is looked at, and the reader's preferences.
 
-import { dict, list, num, base, str } from "./plain.js";
+import { dict, list, num, str } from "./plain.js";
 import { EventLog } from "./time.js";
 import * as reducer from "./reduce.js";
 import { failedEnd } from "./phrases.js";
@@ -24,8 +24,13 @@ export const NOISY = new Set(["claude.output", "system.status"]);
  * @property {Object|null} screen the newest picture of its terminal, with `at`
  */
 
-/** @type {{sessions: Map<string, Session>, links: Map<number, Object>, home: Object|null, listed: Set<number>}} */
-export const store = { sessions: new Map(), links: new Map(), home: null, listed: new Set(), opened: Date.now() };
+/**
+ * `links`: by port; `hubs`: the instance_info of hubs on this machine, in the page of one session.
+ *
+ * @type {{sessions: Map<string, Session>, links: Map<number, Object>, home: Object|null, listed: Set<number>,
+ *   hubs: Object[]}}
+ */
+export const store = { sessions: new Map(), links: new Map(), home: null, listed: new Set(), hubs: [] };
 
 /** What is looked at; route.js keeps the address in step. `agent`: a key, "all", or null for the main thread. */
 export const view = { session: null, name: "conversation", agent: null, query: "", at: null };
@@ -56,35 +61,39 @@ export function setPref(name, value) {
   }
 }
 
-const listeners = { changed: () => {}, drawn: () => {} };
+const listeners = { changed: () => {}, stirred: () => {}, drawn: () => {} };
+let order = null; // the sessions in the rail's order, until data changes: with thousands, sorting is dear
 
 /** Register what runs when data changed (at once) and when something must be drawn (the next frame). */
 export const listen = (handlers) => Object.assign(listeners, handlers);
 /** Say that a session's data changed: attention is computed at once, drawing follows. */
-export const changed = () => listeners.changed();
+export function changed() {
+  order = null;
+  listeners.changed();
+}
+/** Say that a session's data changed in a way that calls nobody: drawing follows. */
+export const stirred = () => listeners.stirred();
 /** Ask for the page to be drawn in the next frame. */
-export const redraw = () => listeners.drawn();
+export function redraw() {
+  order = null;
+  listeners.drawn();
+}
+
+/** What a session holds before its first event. */
+function nothing() {
+  const log = new EventLog(reducer, { maxChars: CHARS });
+  return { log, greeting: null, seq: 0, noise: [], types: new Map(), total: 0 };
+}
+
+/** Let go of a session's events; what is shown of it stays. */
+export const emptied = (session) => Object.assign(session, nothing(), { cursor: null, screen: null });
 
 /** @returns {Session} */
 export function newSession(id, link) {
-  const log = new EventLog(reducer, { maxChars: CHARS });
-  const session = {
-    id,
-    link,
-    port: link.port,
-    log,
-    shown: log.live,
-    greeting: null,
-    seq: 0,
-    noise: [],
-    types: new Map(),
-    total: 0,
-    over: null,
-    screen: null,
-    noScreen: "",
-    read: { seq: 0 },
-  };
+  const session = { id, link, port: link.port, ...nothing(), over: null, screen: null, noScreen: "", read: { seq: 0 } };
+  session.shown = session.log.live;
   store.sessions.set(id, session);
+  order = null;
   const over = [...store.sessions.values()].filter((s) => s.over && !s.past);
   for (const old of over.slice(0, Math.max(0, over.length - OVER)))
     if (old.id !== view.session) store.sessions.delete(old.id);
@@ -135,6 +144,7 @@ export function bury(session, how) {
 /** Remove a session that is over from the page. */
 export function forget(id) {
   store.sessions.delete(id);
+  order = null;
   if (view.session === id) view.session = null;
   changed();
 }
@@ -164,6 +174,7 @@ export function mood(session) {
   if (session.over) return ["gone", "✕", "connection lost"];
   const link = session.link;
   if (link.state === "refused") return ["failed", "✕", "refused"];
+  if (link.state === "unreachable") return ["lost", "◌", "not reachable"];
   if (link.state === "lost" || link.state === "connecting")
     return ["lost", "◌", link.state === "lost" ? "connection lost" : "connecting"];
   if (now.status.activity === "waiting" && !now.info.kind) return ["waiting", "◆", "needs you"];
@@ -197,40 +208,12 @@ const startOf = (session) => session.shown.startedAt || Date.parse(str(session.s
 const isListed = (session) => !session.past && session.shown.info.kind !== "overview";
 
 /** Sessions in the rail's order, which does not change while they run: newest start first. */
-export const ordered = () =>
-  [...store.sessions.values()].filter(isListed).sort((a, b) => startOf(b) - startOf(a) || (a.id < b.id ? -1 : 1));
-
-/** The name a session goes by: --name, else its directory; the title of one of the past. */
-export const nameOf = (session) => session.title || tag(session.shown.info, session.port, session.id).name;
-
-/** What a session, or an instance that is not connected yet, is told apart by. */
-const tag = (info, port, id) => ({
-  name: str(info.name) || base(info.working_dir) || "port " + port,
-  branch: str(info.git_branch),
-  port,
-  id,
-});
-
-/** The sessions that a session could be taken for: others of its name, ended ones only if it ended itself. */
-function twinsOf(session) {
-  if (session.past) return [];
-  const others = ordered().filter((other) => other !== session && (!other.over || session.over));
-  const tags = others.map((other) => tag(other.shown.info, other.port, other.id));
-  for (const link of store.links.values())
-    if (!link.session && link.info.working_dir) tags.push(tag(link.info, link.port, str(link.info.instance_id)));
-  return tags.filter((other) => other.name === nameOf(session));
-}
-
-/** The name, with what tells it apart from other sessions of that name: the branch, else the port. */
-export function labelOf(session) {
-  const name = nameOf(session),
-    branch = str(session.shown.info.git_branch),
-    twins = twinsOf(session);
-  if (!twins.length) return name;
-  if (branch && twins.every((other) => other.branch !== branch)) return name + " ⎇ " + branch;
-  return twins.every((other) => other.port !== session.port)
-    ? name + " :" + session.port
-    : name + " " + session.id.slice(0, 4);
+export function ordered() {
+  if (order) return order;
+  const starts = [...store.sessions.values()].filter(isListed).map((session) => [startOf(session), session]);
+  starts.sort(([a, one], [b, other]) => b - a || (one.id < other.id ? -1 : 1));
+  order = starts.map(([, session]) => session);
+  return order;
 }
 
 /** How many agents run in a state. */

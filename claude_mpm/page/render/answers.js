@@ -6,7 +6,7 @@ import { exact } from "../exact.js";
 import { list, str } from "../plain.js";
 import { isLive, redraw, waitingFor } from "../store.js";
 import { openQuestions } from "../questions.js";
-import { tokenOf } from "../refusal.js";
+import { isLocal, machineOf } from "../names.js";
 import { rearm, renderAnswer, showAnswerState } from "./answer.js";
 
 const LINGER = 6000; // ms for which the end of a question is told
@@ -16,8 +16,9 @@ const cards = new Map(); // request id → {element, card, state, overAt}
 let owner = null; // id of the session whose cards these are
 
 /** Whether this page may answer a session's questions and enter prompts: it holds the token, and control is on. */
-export const mayControl = (session) =>
-  isLive(session) && list(session.shown.info.capabilities).includes("control") && tokenOf(session.port) !== null;
+export const mayControl = (session) => isLive(session) && isControlled(session) && !session.link.barred;
+
+const isControlled = (session) => list(session.shown.info.capabilities).includes("control");
 
 /**
  * Draw the cards of the session's questions.
@@ -87,23 +88,24 @@ export function whoAsks(session, { kind, tool, agent_id: agentId }) {
 
 /** Where the answer can be given, in a sentence. `waiting` is `waiting_for` of the state, or null. */
 export function whereToAnswer(session, waiting, open) {
-  const place = "the terminal of " + str(session.shown.info.working_dir);
+  const place = "the terminal of " + str(session.shown.info.working_dir) + where(session);
   if (open.length) return "Answer here, or in " + place + ".";
   if (!waiting || waiting.kind === "input") return "Answer in " + place + ".";
   if (waiting.answerable === false && waiting.reason) return "Answer in " + place + ": " + exact(waiting.reason) + ".";
-  const controlled = list(session.shown.info.capabilities).includes("control");
-  if (waiting.answerable && controlled && !mayControl(session))
-    return "Answer in " + place + ", or open the link with the token that claude-mpm printed and answer here.";
+  if (waiting.answerable && isControlled(session) && session.link.barred)
+    return "Answer in " + place + session.link.barred + ".";
   return "Answer in " + place + ".";
 }
+
+const where = (session) => (isLocal(session) || !machineOf(session) ? "" : " on " + machineOf(session));
 
 /** The title of the card. */
 export function titleOf(session, waitingText) {
   const waiting = waitingFor(session),
     questions = [...cards.values()].filter((entry) => entry.state === "asked").length;
-  if (questions > 1) return "◆ " + questions + " questions wait for an answer";
-  if (waiting) return "◆ Claude " + waitingText(waiting);
+  if (questions > 1) return "◆ " + questions + " questions wait for an answer" + where(session);
+  if (waiting) return "◆ Claude " + waitingText(waiting) + where(session);
   const open = openQuestions(session.shown).find((one) => cards.has(one.request_id));
-  if (open) return "◆ " + whoAsks(session, open);
+  if (open) return "◆ " + whoAsks(session, open) + where(session);
   return [...cards.values()].every((entry) => entry.state === "applied") ? "Answered" : "Not asked any more";
 }

@@ -57,14 +57,16 @@ export function renderEarlier(choose) {
   if (host.parentElement !== place) place.append(host);
   host.hidden = !hasEarlier();
   if (host.hidden) return;
-  const shown = past.rows.filter((row) => !isOnRail(row));
+  const here = present();
+  // Sessions that run here, or ended while this page looked on, are on the rail already. A search finds all.
+  const shown = past.rows.filter((row) => past.text || !here.has(row.sessionId));
   if (document.activeElement !== field && field.value !== past.text) field.value = past.text;
   field.hidden = past.state === "forbidden";
   form.hidden = past.state !== "forbidden";
   more.hidden = !past.more || past.state === "loading";
   text(note, words(shown));
   note.hidden = !note.textContent;
-  const content = shown.map(cells),
+  const content = shown.map((row) => cells(row, here)),
     key = JSON.stringify([content, view.session]);
   if (key === drawn) return;
   drawn = key;
@@ -73,15 +75,14 @@ export function renderEarlier(choose) {
   if (focused) rows.querySelector('[data-session="' + CSS.escape(focused) + '"]')?.focus({ preventScroll: true });
 }
 
-/** Sessions that run here, or ended while this page looked on, are on the rail already. A search finds all. */
-const isOnRail = (row) =>
-  !past.text && [...store.sessions.values()].some((s) => !s.past && s.shown.sessionId === row.sessionId);
-
-/** The session that runs as this one, where this page is connected to it. */
-const runningAs = (row) =>
-  [...store.sessions.values()]
-    .filter(isLive)
-    .find((session) => session.id === row.instanceId || session.shown.sessionId === row.sessionId);
+/** The sessions that are not of the past, by the id that Claude gave them, and the instances' own ids. */
+function present() {
+  const sessions = [...store.sessions.values()].filter((session) => !session.past);
+  return new Map([
+    ...sessions.map((session) => [session.shown.sessionId, session]),
+    ...sessions.map((session) => [session.id, session]),
+  ]);
+}
 
 function words(shown) {
   if (past.state === "forbidden")
@@ -92,8 +93,9 @@ function words(shown) {
   return past.text ? "No session contains this text." : "";
 }
 
-function cells(row) {
-  const live = runningAs(row),
+function cells(row, here) {
+  const session = here.get(row.instanceId) || here.get(row.sessionId),
+    live = session && isLive(session) ? session : null, // it runs as this one
     length = row.startedAt && row.endedAt ? span(row.endedAt - row.startedAt) : "";
   return {
     id: live ? live.id : PAST + row.sessionId,

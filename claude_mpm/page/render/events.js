@@ -2,7 +2,8 @@
 
 import { el, text, attr, prop } from "./dom.js";
 import { clock, count, dict, line, plainJson, plural } from "../plain.js";
-import { view, nameOf } from "../store.js";
+import { view } from "../store.js";
+import { nameOf } from "../names.js";
 import { off, renderTypes, toggleType } from "./event_types.js";
 import { coloured } from "./json.js";
 import { summary } from "../summaries.js";

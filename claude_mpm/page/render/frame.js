@@ -88,7 +88,7 @@ export function build() {
 
 function draw(now) {
   const home = store.home && store.home.session;
-  const isSession = home && home.shown.info.kind !== "overview";
+  const isSession = home && home.shown.info.kind !== "overview"; // a hub has none
   // An address that names no view shows the session of the server.
   if (!ui.chosen && !view.session && isSession) go({ session: home.id }, { replace: true });
   keepListed();
@@ -220,7 +220,7 @@ export function awaited() {
 function renderStart(session, unread) {
   const link = awaited(),
     refused = link && link.state === "refused";
-  const empty = !session && (Boolean(view.session) || refused || store.sessions.size === 0);
+  const empty = !session && (Boolean(view.session) || refused || (store.sessions.size === 0 && !isListed()));
   const show = empty || Boolean(unread);
   $("start").hidden = !show;
   if (!show) return;
@@ -229,18 +229,25 @@ function renderStart(session, unread) {
   ["start-title", "start-text", "start-state"].forEach((id, i) => text($(id), words[i]));
 }
 
+/** Whether a hub has said which sessions there are: none at all is an answer, too. */
+const isListed = () => Boolean(store.home && store.home.hub && store.home.hub.listed);
+
 function startWords(link, refused) {
   if (refused) return ["This page was refused", link.why, link.hint];
   if (view.session && store.home && ["live", "over"].includes(store.home.state))
     return [
       "This session is not here any more",
-      "It has ended, or it runs on another machine. All sessions that run here are on the left.",
+      store.home.hub
+        ? "It has ended, or the hub does not reach its machine. All sessions that the hub knows are in the overview."
+        : "It has ended, or it runs on another machine. All sessions that run here are on the left.",
       "",
     ];
   if (link && link.state === "lost")
     return [
       "No answer from " + location.host,
-      "The session that served this page is over, or has not started yet.",
+      link.hub
+        ? "The hub has ended, or it is being restarted."
+        : "The session that served this page is over, or has not started yet.",
       "Next try in " + Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1000)) + " s.",
     ];
   return ["Connecting to " + location.host, "One moment.", ""];
@@ -252,6 +259,7 @@ export function wantChannels() {
     if (session.link.session !== session) continue;
     const looked = session.id === view.session && !document.hidden;
     session.link.want({
+      looked,
       screen: looked && view.name === "screen",
       output: looked && view.name === "events" && events.wantsOutput(),
     });

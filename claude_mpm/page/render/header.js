@@ -8,14 +8,13 @@ import {
   mood,
   isLive,
   lastAt,
-  labelOf,
-  nameOf,
   needy,
   until,
   agentsRunning,
   tokensOf,
   ordered,
 } from "../store.js";
+import { isLocal, labelOf, machineOf, manyMachines, nameOf } from "../names.js";
 import { endText } from "../phrases.js";
 import { past } from "../past.js";
 import { pastNote } from "./earlier.js";
@@ -39,6 +38,7 @@ function linkWords(session, link) {
     const wait = Math.max(0, Math.ceil((link.retryAt - Date.now()) / 1000));
     return ["lost", "◌ connection lost" + (link.why ? " (" + link.why + ")" : "") + ", next try in " + wait + " s"];
   }
+  if (link.state === "unreachable") return ["lost", "◌ " + (link.machine || "its machine") + " cannot be reached"];
   return link.state === "over" ? ["over", "■ session over"] : [link.state.replace(" ", "-"), LINK.get(link.state)];
 }
 
@@ -78,6 +78,8 @@ export function renderHead(session, state, live) {
     over = session.over || session.shown.ended;
   text($("name"), nameOf(session));
   text($("branch"), info.git_branch ? "⎇ " + str(info.git_branch) : "");
+  const machine = machineOf(session);
+  text($("machine"), machine && (manyMachines() || !isLocal(session)) ? machine : "");
   text($("where"), session.port && !session.past ? ":" + session.port : "");
   text($("path"), str(info.working_dir));
   attr(
@@ -129,7 +131,7 @@ function renderStats(stats) {
 
 function renderNotes(session, over) {
   const now = session.shown;
-  $("ended").hidden = !over && session.link.state !== "lost";
+  $("ended").hidden = !over && !["lost", "unreachable"].includes(session.link.state);
   const note = now.ended ? howItEnded(session) : howItIsLost(session);
   text($("ended-text"), isRead(session) ? pastNote(session) : note);
   const trouble =
@@ -137,7 +139,9 @@ function renderNotes(session, over) {
       ? session.link.why + " " + session.link.hint
       : !over && now.status.claude_status === "error"
         ? now.status.message || "Claude reported an error."
-        : "";
+        : session.link.problem && typeof session.link.problem === "string"
+          ? session.link.problem
+          : "";
   $("trouble").hidden = !trouble;
   text($("trouble"), trouble);
   renderSuccessor(session, over);
@@ -150,7 +154,7 @@ let successor = "";
 /** Another run on the port of a session that is over is offered, never opened by itself. */
 function renderSuccessor(session, over) {
   const host = $("other"),
-    next = over && ordered().find((other) => other.port === session.port && other !== session && isLive(other));
+    next = over && ordered().find((other) => other.port === session.port && other !== session && isBeside(other, session));
   const link = session.link,
     idle = over && !next && !link.exported && link.home && link === store.home && link.state === "over";
   host.hidden = !next && !idle;
@@ -173,6 +177,8 @@ function renderSuccessor(session, over) {
     );
 }
 
+const isBeside = (other, session) => machineOf(other) === machineOf(session) && isLive(other);
+
 function howItEnded({ link, shown: { ended, sessionId } }) {
   const said = endText(ended) + " at " + clock(ended.at) + ", " + ago(Date.now() - ended.at) + ".";
   if (link.exported) return said;
@@ -183,8 +189,11 @@ function howItEnded({ link, shown: { ended, sessionId } }) {
 
 function howItIsLost(session) {
   const at = lastAt(session),
-    lost = session.link.exported
-      ? "This file does not hold the end of the session"
-      : "Connection lost" + (session.over ? "; the process is gone" : "");
-  return lost + ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
+    asOf = ". Everything here is as of " + (at ? clock(at) : "the last event") + ".";
+  if (session.link.exported) return "This file does not hold the end of the session" + asOf;
+  if (session.link.state === "unreachable") return whyUnreachable(session.link) + asOf;
+  return "Connection lost" + (session.over ? "; the process is gone" : "") + asOf;
 }
+
+const whyUnreachable = ({ machine, why }) =>
+  "The hub cannot reach " + (machine || "this session's machine") + (why ? ": " + why.replace(/\.$/, "") : "");

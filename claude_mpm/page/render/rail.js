@@ -1,7 +1,7 @@
 // The list of sessions beside everything. Its order never changes under the hand: newest start first.
 
 import { el, text, attr, prop, shape, arrange } from "./dom.js";
-import { count, dollars, str, running, span, base, dict } from "../plain.js";
+import { count, dollars, str, running, span, base, dict, plural } from "../plain.js";
 import {
   store,
   view,
@@ -9,17 +9,29 @@ import {
   mood,
   waitingFor,
   waitingText,
-  nameOf,
-  labelOf,
   until,
   agentsRunning,
   tokensOf,
   forget,
+  redraw,
 } from "../store.js";
+import { labelOf, localMachine, machineOf, manyMachines, nameOf } from "../names.js";
+import { byMachine, share } from "../groups.js";
+import { open } from "../actions.js";
 import { brief, endText } from "../phrases.js";
 import { hasEarlier } from "./earlier.js";
+import { fillMachine, machineHead } from "./machine_head.js";
+import { Opened, fillMore, moreButton } from "./more.js";
 
-const cards = new Map();
+const SHOWN = 32; // cards; where sessions are more, each machine has a share
+const GROUPS = 16; // machines; the others are in the overview
+const HUBS = 3; // links to hubs
+const COMING = new Set(["connecting", "over"]); // states of a link that is no card yet, or no more
+
+const cards = new Map(); // session id, or "port N" → parts of a card
+const heads = new Map(); // machine → parts of its heading
+const mores = new Map(); // machine → the button for its other sessions; null: for those of other machines
+const opened = new Opened(24);
 const host = document.getElementById("cards");
 
 function makeCard(id, choose) {
@@ -57,22 +69,101 @@ function makeCard(id, choose) {
 /** Draw the rail. `choose(id)` selects a session, or "port N" for one that could not be reached. */
 export function renderRail(choose) {
   const sessions = ordered(),
-    strangers = [...store.links.values()].filter((l) => !l.session && l.state !== "connecting" && l.state !== "over");
-  const keys = [...sessions.map((s) => s.id), ...strangers.map((l) => "port " + l.port)];
-  const alone = !keys.length && !(view.session && hasEarlier());
+    strangers = [...store.links.values()].filter((l) => !l.session && !l.hub && !COMING.has(l.state));
+  const count = sessions.length + strangers.length,
+    alone = !count && !(view.session && hasEarlier());
   document.getElementById("rail").hidden = alone;
   document.getElementById("app").classList.toggle("alone", alone);
-  text(document.getElementById("rail-count"), String(keys.length));
-  for (const key of keys) if (!cards.has(key)) cards.set(key, makeCard(key, choose));
-  for (const key of cards.keys()) if (!keys.includes(key)) cards.delete(key);
-  sessions.forEach((session) => fill(cards.get(session.id), session));
-  strangers.forEach((link) => fillStranger(cards.get("port " + link.port), link));
+  text(document.getElementById("rail-count"), String(count));
+  const shared = share(grouped(sessions), { budget: SHOWN, mostGroups: GROUPS, must: isWanted, opened }),
+    items = shared.groups.flatMap((group) => itemsOf(group, choose));
+  for (const link of strangers) items.push(cardOf("port " + link.port, choose, (card) => fillStranger(card, link)));
+  if (shared.rest.length) items.push(restOf(shared.rest));
+  forgetUnused();
   const focus = document.activeElement;
-  arrange(
-    host,
-    keys.map((key) => cards.get(key).item),
-  );
+  arrange(host, items);
   if (focus && focus !== document.activeElement && focus.isConnected) focus.focus({ preventScroll: true });
+  renderHubs();
+}
+
+/** By machine where there are several, else as one group without a name. */
+const grouped = (sessions) =>
+  manyMachines() ? byMachine(sessions, machineOf, localMachine()) : [{ key: "", machine: null, sessions }];
+
+const isWanted = (session) => session.id === view.session || Boolean(waitingFor(session));
+
+function itemsOf({ key, machine, sessions, shown, hidden }, choose) {
+  const items = shown.map((session) => cardOf(session.id, choose, (card) => fill(card, session)));
+  if (machine !== null) {
+    const head = used(heads, key, makeHead);
+    fillMachine(head, { machine, sessions });
+    items.unshift(head.item);
+  }
+  if (hidden.length) {
+    const more = used(mores, key, () => makeMore(() => showMore(key)));
+    const where = opened.isFull(key) ? " in the overview" : "";
+    fillMore(more.button, hidden.length, hidden.filter(waitingFor).length, where);
+    items.push(more.item);
+  }
+  return items;
+}
+
+function cardOf(key, choose, fillIt) {
+  const card = used(cards, key, () => makeCard(key, choose));
+  fillIt(card);
+  return card.item;
+}
+
+function showMore(key) {
+  if (!opened.open(key)) open({ session: null, query: key });
+  else redraw();
+}
+
+function restOf(groups) {
+  const rest = used(mores, null, () => makeMore(() => open({ session: null }))),
+    sessions = groups.flatMap((group) => group.sessions);
+  const where = " on " + plural(groups.length, "other machine");
+  fillMore(rest.button, sessions.length, sessions.filter(waitingFor).length, where);
+  return rest.item;
+}
+
+const makeMore = (onClick) => {
+  const button = moreButton(onClick);
+  return { button, item: el("li", {}, button) };
+};
+
+const makeHead = () => {
+  const head = machineHead();
+  head.item = el("li", { class: "machine" }, head.root);
+  return head;
+};
+
+const drawn = new Set(); // the parts of this frame
+/** The part of this key, made where there is none yet. */
+function used(parts, key, make) {
+  if (!parts.has(key)) parts.set(key, make());
+  const part = parts.get(key);
+  drawn.add(part);
+  return part;
+}
+
+function forgetUnused() {
+  for (const parts of [cards, heads, mores])
+    for (const [key, part] of parts) if (!drawn.has(part)) parts.delete(key);
+  drawn.clear();
+}
+
+let hubs = "";
+/** In the page of one session: where all machines are shown, if a hub runs here. */
+function renderHubs() {
+  const key = store.hubs.map((info) => info.port).join(" ");
+  if (key === hubs) return;
+  hubs = key;
+  const place = document.getElementById("hubs"),
+    address = (info) => location.protocol + "//" + location.hostname + ":" + info.port + "/";
+  const link = (info) => el("a", { href: address(info), text: "All machines :" + info.port });
+  place.hidden = !store.hubs.length;
+  place.replaceChildren(...store.hubs.slice(0, HUBS).flatMap((info) => [link(info), " "]));
 }
 
 function fill(card, session) {
@@ -123,7 +214,7 @@ function fill(card, session) {
   );
   card.meta.hidden = !(stats || agents || usage);
   text(card.time, now.startedAt ? span(until(session) - now.startedAt) : "");
-  attr(card.button, "title", str(now.info.working_dir) + "  :" + session.port);
+  attr(card.button, "title", str(now.info.working_dir) + "  " + (machineOf(session) || "") + ":" + session.port);
   card.close.hidden = !over;
   card.button.classList.toggle("closable", Boolean(over));
   attr(card.close, "aria-label", "Remove " + labelOf(session) + " from the list");

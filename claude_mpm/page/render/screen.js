@@ -156,6 +156,7 @@ function whyNone({ shown, over, noScreen, link }) {
   const able = list(shown.info.capabilities).includes("screen");
   if (able && (over || shown.ended)) return "No picture of this terminal was taken before the session ended.";
   if (!noScreen) return "Waiting for the picture…";
+  if (able && link.hub) return "There is no picture of this terminal: " + noScreen + ".";
   if (able) return "There is no picture of this terminal yet.";
   return shown.launchMethod === "exec" ? ATTACHED : INSTALL;
 }
