@@ -94,7 +94,8 @@ class ServedHub:
     def __init__(self, config: Config, *sources: Source, hub_id: str = HUB, port: int = 0) -> None:
         sockets = bind(None, port)
         self.port: int = sockets[0].getsockname()[1]
-        info = instance(0) | {"instance_id": hub_id, "port": self.port, "kind": "hub", "capabilities": ["hub"]}
+        info = instance(0) | {"instance_id": hub_id, "port": self.port, "kind": "hub"}
+        info["capabilities"] = ["hub", "control"] if config.control else ["hub"]
         self.hub = Hub(config, info, sockets, list(sources))
         self.hub.start()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,11 @@ SOON = 0.05  # seconds before the second attempt
 
 
 @contextmanager
-def machine(directory: Path) -> Iterator[Sshd]:
-    """A machine with claude-mpm on its PATH and a home directory `home`."""
+def machine(directory: Path, run_by: Sequence[str] = ()) -> Iterator[Sshd]:
+    """A machine with claude-mpm on its PATH and a home directory `home`; its sshd is run by the command given."""
     (directory / "home").mkdir()
     path = f"{program_in(directory, ROOT).parent}:/usr/bin:/bin"
-    with sshd(directory, {"HOME": str(directory / "home"), "PATH": path}) as server:
+    with sshd(directory, {"HOME": str(directory / "home"), "PATH": path}, run_by) as server:
         yield server
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,15 +25,17 @@ class Sshd:
     Args:
         directory: for its files, which nobody else writes.
         environment: what the sessions' shells get beside sshd's own.
+        run_by: a command line that runs the one behind it, such as `nice`.
 
     Attributes:
         options: of ssh, with which it finds the host `there` and is let in.
     """
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], run_by: Sequence[str] = ()) -> None:
         self.directory = directory
         self.port = _free_port()
         self.options = ("-F", str(directory / "ssh_config"))
+        self._run_by = run_by
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("host_key", "user_key", "strange_key"):
             argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name)]
@@ -55,7 +57,7 @@ class Sshd:
         if os.geteuid() == 0:
             PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)
         with (self.directory / "sshd.log").open("ab") as log:
-            argv = [str(SSHD), "-D", "-e", "-f", str(self.directory / "sshd_config")]
+            argv = [*self._run_by, str(SSHD), "-D", "-e", "-f", str(self.directory / "sshd_config")]
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log)
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -86,11 +88,11 @@ class Sshd:
 
 
 @contextmanager
-def sshd(directory: Path, environment: Mapping[str, str]) -> Iterator[Sshd]:
+def sshd(directory: Path, environment: Mapping[str, str], run_by: Sequence[str] = ()) -> Iterator[Sshd]:
     """A running sshd, stopped afterwards. LookupError where OpenSSH is not installed."""
     if None in TOOLS:
         raise LookupError("OpenSSH's ssh, sshd and ssh-keygen are not all installed")
-    server = Sshd(directory, environment)
+    server = Sshd(directory, environment, run_by)
     server.start()
     try:
         yield server
