@@ -21,7 +21,7 @@ from claude_mpm import __version__
 from claude_mpm.config import Config
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
-from claude_mpm.fleet.lines import LineSplitter, TooLong, decode, encode
+from claude_mpm.fleet.ssh.lines import LineSplitter, TooLong, decode, encode
 from claude_mpm.system.instances import register
 
 FOLLOW = {"command": "follow", "since": {}}

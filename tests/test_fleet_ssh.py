@@ -25,7 +25,7 @@ from claude_mpm.errors import ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.fleet.source import Source
-from claude_mpm.fleet.ssh import SshSource
+from claude_mpm.fleet.ssh.source import SshSource
 from claude_mpm.system.instances import register
 
 sys.path.append(str(ROOT / "tools"))

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from claude_mpm.errors import UsageError
-from claude_mpm.fleet.ssh_target import ssh_target
+from claude_mpm.fleet.ssh.target import ssh_target
 
 
 @pytest.mark.parametrize(

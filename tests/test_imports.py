@@ -24,9 +24,9 @@ ROOMS: dict[str, set[str]] = {
         "screen",
         "feed",
     }
-    | {"fleet", "fleet.hub", "fleet.redis", "system", *BASE},
+    | {"fleet", "fleet.hub", "fleet.redis", "fleet.ssh", "system", *BASE},
     "monitor": {"monitor.answers", "launch", "archive", "archive.export", "sources.files", "server", "server.commands"}
-    | {"fleet", "fleet.hub", "fleet.redis", "screen", "feed", "system", *BASE},
+    | {"fleet", "fleet.hub", "fleet.notify", "fleet.redis", "screen", "feed", "system", *BASE},
     "monitor.answers": {"launch.command", "sources.files", "feed", "system", *BASE},
     "launch": {"launch.child", "launch.channel", "launch.command", "system", *BASE},
     "launch.child": {"launch.channel", "launch.command", "system", *BASE},
@@ -43,8 +43,10 @@ ROOMS: dict[str, set[str]] = {
     "server.websocket": {"server.commands", "feed", "system", *BASE},
     "server.commands": {"feed", "system", *BASE},
     "fleet": {"client", "feed", "system", *BASE},
+    "fleet.ssh": {"fleet", "feed", "system", *BASE},
+    "fleet.notify": {"feed", "system", *BASE},
     "fleet.redis": {"fleet", "client", "feed", "system", *BASE},
-    "fleet.hub": {"fleet", "server", "server.commands", "feed", "system", *BASE},
+    "fleet.hub": {"fleet", "fleet.notify", "server", "server.commands", "feed", "system", *BASE},
     "screen": {"feed", "system", *BASE},
     "client": {"feed", "system", *BASE},
     "demo": set(),

@@ -11,8 +11,8 @@ import pytest
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet import notification
-from claude_mpm.fleet.notification import News, Notification
+from claude_mpm.fleet.notify import notification
+from claude_mpm.fleet.notify.notification import News, Notification
 
 Json = dict[str, Any]
 INFO = {"name": "review", "hostname": "here", "working_dir": "/w/project", "port": 8765, "git_branch": None, "pid": 3}

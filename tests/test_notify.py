@@ -27,8 +27,8 @@ from claude_mpm.errors import UsageError
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet import notify
-from claude_mpm.fleet.notify import Notifier
+from claude_mpm.fleet.notify import notifier as notify
+from claude_mpm.fleet.notify.notifier import Notifier
 from claude_mpm.system.post_target import Target
 
 Json = dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from claude_mpm.cli.options import command_parser
 from claude_mpm.errors import UsageError
-from claude_mpm.fleet.bridge import Bridge
+from claude_mpm.fleet.ssh.bridge import Bridge
 
 
 def run(args: Sequence[str]) -> int:

@@ -82,7 +82,7 @@ def _sources(config: Config, words: Sequence[str], hub_id: str) -> list[Source]:
     for word in dict.fromkeys(words):
         scheme = word.partition("://")[0]
         if scheme == "ssh":
-            from claude_mpm.fleet.ssh import SshSource
+            from claude_mpm.fleet.ssh.source import SshSource
 
             sources.append(SshSource(word))
         elif scheme in ("redis", "rediss"):

@@ -14,7 +14,7 @@ NOTIFY_TIME = 2.0  # seconds; for the notification of the end
 
 def start_notifier(config: Config, events: Log, info: Mapping[str, Any], parts: ExitStack) -> None:
     """Post to `config.notify_url`. Stopped after the server, by when it has usually sent the end: nobody waits for it."""
-    from claude_mpm.fleet.notify import Notifier  # loads TLS and HTTP
+    from claude_mpm.fleet.notify.notifier import Notifier  # loads TLS and HTTP
 
     assert config.notify_url is not None
     notifier = Notifier(events, config.notify_url, lambda instance_id: info, since=0)

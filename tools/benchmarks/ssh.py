@@ -16,7 +16,7 @@ from benchmarks.stand_ins import IDLE
 from benchmarks.table import Row, median, percentile
 from claude_mpm.client import Client
 from claude_mpm.fleet.source import Frame
-from claude_mpm.fleet.ssh import SshSource
+from claude_mpm.fleet.ssh.source import SshSource
 
 INTERVAL = 0.02  # seconds between two events
 P99_AIM = 50.0  # milliseconds

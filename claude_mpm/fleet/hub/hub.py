@@ -17,7 +17,7 @@ from claude_mpm.feed.selection import NOTHING, Selection
 from claude_mpm.fleet.hub.relay import Relay
 from claude_mpm.fleet.hub.requests import Requests
 from claude_mpm.fleet.hub.roster import Roster
-from claude_mpm.fleet.notify import Notifier
+from claude_mpm.fleet.notify.notifier import Notifier
 from claude_mpm.fleet.source import ON_REQUEST, Source
 from claude_mpm.server.commands.session_view import Past, SessionView
 from claude_mpm.server.listener import Server

@@ -15,8 +15,8 @@ from typing import Any
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet.notification import SETTLE_TIME, TYPES, News, Notification
-from claude_mpm.fleet.post import Poster, PostFailed
+from claude_mpm.fleet.notify.notification import SETTLE_TIME, TYPES, News, Notification
+from claude_mpm.fleet.notify.post import Poster, PostFailed
 from claude_mpm.system import json_text
 from claude_mpm.system.post_target import Target
 

@@ -24,9 +24,9 @@ from typing import Any
 from claude_mpm import __version__
 from claude_mpm.errors import ServerUnavailable, UsageError
 from claude_mpm.fleet.frames import error_reply
-from claude_mpm.fleet.lines import LineSplitter, TooLong, decode, encode
 from claude_mpm.fleet.local import LocalSource
 from claude_mpm.fleet.source import Frame
+from claude_mpm.fleet.ssh.lines import LineSplitter, TooLong, decode, encode
 
 PROTOCOL = 1  # raised when a hub of before could not understand the bridge any more
 HELLO = "bridge.hello"

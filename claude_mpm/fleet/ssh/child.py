@@ -7,7 +7,7 @@ import select
 import subprocess
 from collections.abc import Sequence
 
-from claude_mpm.fleet.outbox import Outbox
+from claude_mpm.fleet.ssh.outbox import Outbox
 
 READ_BYTES = 256 * 1024
 ERROR_BYTES = 8 * 1024  # of stderr that are kept, the last ones

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from claude_mpm.fleet.ssh_target import SshTarget
+from claude_mpm.fleet.ssh.target import SshTarget
 
 OF_SSH = 255  # ssh's own exit code when it fails; every other one is the remote command's (ssh(1))
 NOT_FOUND, NOT_EXECUTABLE, USAGE = 127, 126, 2  # exit codes of a shell, and of claude-mpm

@@ -10,15 +10,15 @@ from typing import Any
 
 from claude_mpm.errors import ServerUnavailable
 from claude_mpm.feed import event as ev
-from claude_mpm.fleet import ssh_trouble
-from claude_mpm.fleet.bridge import HELLO, PROTOCOL
 from claude_mpm.fleet.frames import event_frame
-from claude_mpm.fleet.lines import LineSplitter, TooLong, decode, encode
-from claude_mpm.fleet.outbox import Outbox
 from claude_mpm.fleet.source import Frame
-from claude_mpm.fleet.ssh_child import SshChild
-from claude_mpm.fleet.ssh_target import ssh_target
-from claude_mpm.fleet.ssh_trouble import Trouble
+from claude_mpm.fleet.ssh import trouble as ssh_trouble
+from claude_mpm.fleet.ssh.bridge import HELLO, PROTOCOL
+from claude_mpm.fleet.ssh.child import SshChild
+from claude_mpm.fleet.ssh.lines import LineSplitter, TooLong, decode, encode
+from claude_mpm.fleet.ssh.outbox import Outbox
+from claude_mpm.fleet.ssh.target import ssh_target
+from claude_mpm.fleet.ssh.trouble import Trouble
 
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0  # seconds between attempts to connect: doubled each time, up to the second
 STABLE = 60.0  # seconds after which a connection was a good one, so that the pauses begin anew

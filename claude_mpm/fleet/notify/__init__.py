@@ -1,0 +1,1 @@
+"""Telling somebody, by a POST, that a session needs him or has ended."""
