@@ -258,4 +258,51 @@ TARGETS = (
         tests=("test_command.py::test_an_option_that_a_known_version_lacks_is_left_out",),
         gap="what `doctor` says of that version",
     ),
+    Target(
+        27,
+        "a Redis is killed and started again under load, with and without persistence",
+        "every event that the session's memory still held comes once, in order; what did not is a told gap",
+        tests=(
+            "test_fleet.py::test_a_redis_that_is_killed_under_load_loses_nothing_that_is_not_told",
+            "test_redis_source.py::test_a_redis_that_is_killed_and_comes_back_loses_nothing_that_memory_holds",
+            "test_redis_source.py::test_a_trimmed_stream_is_a_told_gap_and_then_the_status",
+        ),
+    ),
+    Target(
+        28,
+        "a hub is restarted",
+        "clients resume or are told to begin anew; no event twice, none missing",
+        tests=(
+            "test_fleet.py::test_a_client_outlives_the_restart_of_a_hub_without_hole_or_duplicate",
+            "test_hub.py::test_a_reconnected_client_resumes_with_one_number",
+        ),
+    ),
+    Target(
+        29,
+        "200 and 2,000 sessions with 5 events/s each, through one Redis and one hub on two cores",
+        "nothing lost, p99 ≤ 250 ms",
+        bench="fleet",
+    ),
+    Target(
+        30,
+        "an event of a session on another machine, over ssh",
+        "at a client of the hub at most 50 ms after the session's own clients have it",
+        bench="ssh",
+    ),
+    Target(
+        31,
+        "`claude-mpm status` beside 20 sessions",
+        "answers within 60 ms",
+        bench="status",
+    ),
+    Target(
+        32,
+        "one session here, one over ssh, one through Redis; a client of a hub answers a question of each",
+        "the answer is Claude's; only with the hub's token and control; a hub that only shows lets nothing wait",
+        tests=(
+            "test_fleet.py::test_a_question_is_answered_through_the_hub",
+            "test_fleet.py::test_a_hub_without_control_only_shows",
+            "test_fleet_page.py::test_three_machines_are_on_one_page",
+        ),
+    ),
 )
