@@ -18,6 +18,7 @@ from test_answer import Monitored
 from test_answer_desk import ALLOWED, IN_AGENT
 from test_fleet_ssh import machine, needs_sshd, ssh_source
 
+from claude_mpm.cli import answer
 from claude_mpm.client import Client
 from claude_mpm.config import Config
 from claude_mpm.errors import ProtocolError
@@ -102,19 +103,36 @@ def test_a_question_is_answered_through_the_hub(
             asked = client.next_event(20)
             assert asked is not None and (asked["data"]["state"], asked["instance_id"]) == ("asked", name)
             assert asked["machine"] and asked["origin_seq"] < monitored.session.log.seq + 1
-            answer = {"request": asked["data"]["request_id"], "decision": "allow"}
-            assert client.request("answer", instance_id=name, **answer)["data"] == {"command": "answer"}
+            reply = {"request": asked["data"]["request_id"], "decision": "allow"}
+            assert client.request("answer", instance_id=name, **reply)["data"] == {"command": "answer"}
             assert json.loads(hook.end()) == ALLOWED
             delivered = client.next_event(20)
             assert delivered is not None and delivered["data"]["state"] == "delivered"
             with pytest.raises(ProtocolError) as refused:
-                client.request("answer", instance_id=name, **answer)
+                client.request("answer", instance_id=name, **reply)
             assert refused.value.code == "already_answered"
             status = client.request("get_status", instance_id=name)
             assert status["data"]["instance_info"]["instance_id"] == name
             history = client.request("get_history", instance_id=name, limit=5)["data"]
             assert history["events"][-1]["seq"] <= monitored.session.log.seq
         wait_until(lambda: not monitored.session._is_attended(), "nobody is there any more")
+
+
+def test_the_answer_command_works_at_a_hub(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with here(home, tmp_path) as (monitored, source), hub_of(source, control=True) as served:
+        where = [str(served.port), "--token", TOKEN]
+        with Client(served.port, token=TOKEN) as client:
+            wait_until(lambda: client.get_instances(), "the hub knows the session")
+            hook = monitored.ask()
+            wait_until(lambda: client.get_instances()[0]["status"]["questions"], "the hub knows the question")
+        name = monitored.session.info["instance_id"][:8]
+        assert answer.run(where) == 0
+        listed = capsys.readouterr().out
+        (request,) = [word for word in listed.split() if word.startswith(f"{name}/")]
+        assert "python3 x" in listed
+        assert answer.run([where[0], "allow", "--request", request, *where[1:]]) == 0
+        assert json.loads(hook.end()) == ALLOWED
+        assert answer.run(where) == 0 and "nothing waits" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("place", PLACES)

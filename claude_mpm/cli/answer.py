@@ -28,7 +28,8 @@ Without a decision, list the questions that wait, each with all that Claude want
   claude-mpm answer deny --message "use the test database"
   claude-mpm answer allow --answers '{"Which color?": "Blue", "Which sizes?": ["S", "M"]}'
 
-The instance must have been started with --websocket-control.
+The instance must have been started with --websocket-control, and so must a hub. At a hub the questions of all its
+sessions are listed, each with the session it belongs to: --request 6c9e7b5e/q-1.
 
 exit code: 0 Claude has the answer, or the list was printed; 1 it was answered already or nothing waits to be answered,
 or no claude-mpm is there; 2 usage
@@ -44,19 +45,43 @@ def run(args: Sequence[str]) -> int:
     chosen = _parse(args)
     client = Client(running_port() if chosen.port is None else chosen.port, chosen.host, chosen.token)
     with client:
-        questions = [question for question in client.greeting.get("questions") or () if "client" not in question]
+        questions = _questions(client)
         if chosen.decision is None:
             return _list(questions, client.greeting.get("waiting_for"))
         question = _choose(questions, chosen.request)
         return _answer(client, question, chosen)
 
 
+def _questions(client: Client) -> list[Mapping[str, Any]]:
+    """The questions that nobody has answered yet; at a hub those of all its sessions, each with `instance_id`."""
+    if "fleet" not in client.greeting:
+        return _open(client.greeting)
+    found: list[Mapping[str, Any]] = []
+    for info in client.get_instances():
+        if info.get("reachable") and info.get("status", {}).get("questions"):  # a summary, without the inputs
+            instance_id = info["instance_id"]
+            status = client.request("get_status", instance_id=instance_id)["data"]
+            found += [{**question, "instance_id": instance_id} for question in _open(status)]
+    return found
+
+
+def _open(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [question for question in status.get("questions") or () if "client" not in question]
+
+
+def _name(question: Mapping[str, Any]) -> str:
+    """What --request takes."""
+    session = f"{question['instance_id'][:8]}/" if "instance_id" in question else ""
+    return f"{session}{question['request_id']}"
+
+
 def _answer(client: Client, question: Mapping[str, Any], chosen: argparse.Namespace) -> int:
     """Give the answer, and say what became of it."""
-    request_id = question["request_id"]
+    request_id, instance_id = question["request_id"], question.get("instance_id", client.instance_id)
     client.subscribe(["claude.question"])
     client.request(
         "answer",
+        instance_id=question.get("instance_id"),
         request=request_id,
         decision=DECISIONS[chosen.decision],
         message=chosen.message,
@@ -64,9 +89,12 @@ def _answer(client: Client, question: Mapping[str, Any], chosen: argparse.Namesp
     )
     deadline = time.monotonic() + DELIVERY_TIME
     while (left := deadline - time.monotonic()) > 0:
-        frame = client.next_event(left)
-        data = frame["data"] if frame is not None and frame["type"] == "claude.question" else {}
-        if data.get("request_id") != request_id:
+        frame = client.next_event(left) or {"type": "", "data": {}}
+        data = frame["data"]
+        if frame["type"] != "claude.question" or (frame["instance_id"], data["request_id"]) != (
+            instance_id,
+            request_id,
+        ):
             continue
         if data["state"] == "withdrawn":
             say(f"not answered: {data.get('reason', 'the question was withdrawn')}")
@@ -80,14 +108,14 @@ def _answer(client: Client, question: Mapping[str, Any], chosen: argparse.Namesp
 def _choose(questions: Sequence[Mapping[str, Any]], request_id: str | None) -> Mapping[str, Any]:
     """The question that is meant; the only one if none was named."""
     if request_id is not None:
-        named = [question for question in questions if question["request_id"] == request_id]
+        named = [question for question in questions if _name(question) == request_id]
         return (
             named[0] if named else {"request_id": request_id, "tool": "the tool"}
         )  # the server says what became of it
     if not questions:
         raise UsageError("nothing waits that could be answered from here")
     if len(questions) > 1:
-        names = ", ".join(f"{question['request_id']} ({printable(question['tool'])})" for question in questions)
+        names = ", ".join(f"{_name(question)} ({printable(question['tool'])})" for question in questions)
         raise UsageError(f"several questions wait; name one with --request: {names}")
     return questions[0]
 
@@ -106,7 +134,7 @@ def _show(question: Mapping[str, Any]) -> None:
     """One question with its whole input, so that nobody allows what cannot be seen."""
     agent = f"  (agent {question['agent_id']})" if "agent_id" in question else ""
     until = f"  until {question['expires_at']}" if "expires_at" in question else ""
-    print(printable(f"{question['request_id']}  {question['tool']}{agent}{until}"))
+    print(printable(f"{_name(question)}  {question['tool']}{agent}{until}"))
     for line in json.dumps(question["input"], indent=2).splitlines():  # ASCII: nothing invisible, nothing that moves
         print(f"    {line}")
     for grant in question.get("grants", ()):

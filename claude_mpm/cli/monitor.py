@@ -24,7 +24,7 @@ def run(args: Sequence[str]) -> int:
     """
     parser = command_parser(
         "monitor",
-        "Open the monitor page of a running instance. It shows all instances at once.",
+        "Open the monitor page of a running hub or instance. It shows all instances at once.",
         "With nothing running, this serves the page with the earlier sessions, until Ctrl-C.\n\n"
         "exit code: 0 the page was opened, or served; 1 there is no browser here; 2 usage; 130 Ctrl-C",
     )
@@ -33,17 +33,19 @@ def run(args: Sequence[str]) -> int:
         nargs="?",
         type=listening_port,
         metavar="PORT",
-        help=f"whose page to open (default: {DEFAULT_PORT}, or the lowest port in use)",
+        help=f"whose page to open (default: a hub's, else {DEFAULT_PORT}, or the lowest port in use)",
     )
     chosen = parser.parse_args(args)
-    ports = [info["port"] for info in instances.live(Config().state_dir)]
+    running = instances.live(Config().state_dir)
+    ports = [info["port"] for info in running]
     if chosen.port is not None and chosen.port not in ports:
         raise UsageError(
             f"no instance of yours serves port {chosen.port}; `claude-mpm instances` lists those that are running"
         )
     if not ports:
         return _serve_past()
-    port = chosen.port or (DEFAULT_PORT if DEFAULT_PORT in ports else min(ports))
+    hubs = [info["port"] for info in running if info.get("kind") == "hub"]
+    port = chosen.port or (hubs[0] if hubs else DEFAULT_PORT if DEFAULT_PORT in ports else min(ports))
     url = f"http://localhost:{port}/"
     trouble = open_page(url, instances.token_for(port, Config().state_dir))
     if trouble:

@@ -61,10 +61,15 @@ def watch(client: Client, channels: Sequence[str], since: int | None, jsonl: boo
 
 
 def running_port() -> int:
-    """The port to connect to when none was named: the default, unless our instances use only others."""
+    """The port to connect to when none was named: the default, unless our instances use only others.
+
+    A hub is meant only if there is nothing else.
+    """
     from claude_mpm.system import instances  # loads psutil, which whoever names a port and a token does not need
 
-    ports = [int(info["port"]) for info in instances.live(Config().state_dir)]
+    running = instances.live(Config().state_dir)
+    sessions = [info for info in running if info.get("kind") != "hub"]
+    ports = [int(info["port"]) for info in sessions or running]
     return min(ports) if ports and DEFAULT_PORT not in ports else DEFAULT_PORT
 
 
