@@ -17,7 +17,9 @@ from program import PROGRAM, environment, port_in, registered, run, script
 from support import TIMEOUT, wait_until
 from terminal import Terminal
 
+from claude_mpm.cli import monitor, watch
 from claude_mpm.cli.main import COMMANDS, main
+from claude_mpm.system.instances import register
 
 ECHO = 'for a in "$@"; do echo "<$a>"; done'
 
@@ -210,6 +212,18 @@ def test_a_wrong_pid_says_where_to_find_the_right_one(home: Path, tmp_path: Path
     done = run("attach", "abc", home=home, cwd=tmp_path)
     assert done.returncode == 2
     assert "'abc' is not a process id; `pgrep -a claude`" in done.stderr.decode()
+
+
+def test_a_hub_is_what_monitor_opens_and_what_watch_leaves_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(monitor, "open_page", lambda url, token: opened.append(url))
+    info = {"host": "localhost", "working_dir": "/w", "pid": os.getpid(), "started_at": "2026-01-02T03:04:05.678Z"}
+    register(home / ".claude-mpm", {**info, "instance_id": "hub", "port": 8764, "kind": "hub"}, None)
+    assert watch.running_port() == 8764, "there is nothing else"
+    register(home / ".claude-mpm", {**info, "instance_id": "one", "port": 8770}, None)
+    assert monitor.run([]) == 0 and monitor.run(["8770"]) == 0
+    assert opened == ["http://localhost:8764/", "http://localhost:8770/"]
+    assert watch.running_port() == 8770
 
 
 def test_monitor_without_a_browser_is_no_usage_error(home: Path, tmp_path: Path) -> None:
