@@ -143,7 +143,7 @@ def _write(path: Path, table: str) -> None:
 
 def machine() -> str:
     """One line about this machine and the day."""
-    python, system = platform.python_version(), f"{platform.system()} {platform.release()}"
+    python, system = platform.python_version(), f"{platform.system()} {platform.release().partition('-')[0]}"
     return f"Measured on {time.strftime('%Y-%m-%d')}: Python {python}, {system}, {os.cpu_count()} cores."
 
 
