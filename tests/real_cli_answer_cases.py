@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub import ServedHub
 from messages_api import MessagesApi
 from real_cli import World, latest_only, leave, say, screen, script, wait_ready
 from support import wait_until
@@ -19,7 +20,9 @@ from terminal import Terminal, is_running
 from watching import SLOW, Json, Watcher
 
 from claude_mpm.client import Client
+from claude_mpm.config import Config
 from claude_mpm.errors import ProtocolError
+from claude_mpm.fleet.local import LocalSource
 
 pytest_plugins = ("real_cli_fixtures",)
 
@@ -192,6 +195,36 @@ def test_allow_from_a_client_runs_the_tool(world: World) -> None:
         here.wait_activity("idle")
         assert waiting_hooks(world) == []
         here.leave()
+
+
+def test_a_subagents_question_is_answered_through_a_hub(world: World) -> None:
+    """Nobody but the hub is there who may answer: the agent's question waits for its client."""
+    require_answers(world)
+    config = Config(token=TOKEN, control=True)
+    hub = ServedHub(config, LocalSource(world.home / ".claude-mpm"))
+    try:
+        with (
+            world.terminal(world.wrapped(*ASKING, options=CONTROL, method="subprocess")) as terminal,
+            Client(hub.port, token=TOKEN) as client,
+        ):
+            client.subscribe(["claude.question", "claude.message", "claude.status"])
+            instance = wait_until(world.registered, "claude-mpm registered", SLOW)
+            assert instance is not None
+            wait_ready(terminal)
+            say(terminal, "[[MAIN:agent]] go")
+            asked = next(frame for frame in client if frame["data"].get("state") == "asked")
+            assert (asked["instance_id"], asked["data"]["tool"]) == (instance["instance_id"], "Bash")
+            assert ("expires_at" in asked["data"]) == world.background_agents and not (world.project / FILE).exists()
+            answer = {"request": asked["data"]["request_id"], "decision": "allow"}
+            assert client.request("answer", instance_id=instance["instance_id"], **answer)["type"] == "done"
+            wait_until((world.project / FILE).exists, "the tool has run", SLOW)
+            states = (frame["data"].get("state") for frame in client if frame["type"] == "claude.question")
+            assert [next(states), next(states)] == ["delivered", "applied"]
+            next(frame for frame in client if frame["data"].get("activity") == "idle")
+            terminal.wait_quiet(1.0, SLOW)
+            assert leave(terminal) == 0
+    finally:
+        hub.hub.stop()
 
 
 def test_deny_with_a_message_reaches_the_model(world: World) -> None:
