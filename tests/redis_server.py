@@ -19,8 +19,8 @@ from claude_mpm.errors import RedisUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis.connection import Connection
-from claude_mpm.fleet.redis.publisher import Publisher
-from claude_mpm.fleet.redis.source import RedisSource
+from claude_mpm.fleet.redis.publish.publisher import Publisher
+from claude_mpm.fleet.redis.read.source import RedisSource
 from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.url import RedisUrl, parse_url
 

@@ -26,8 +26,8 @@ from claude_mpm.feed import event as ev
 from claude_mpm.feed.event import Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.local import LocalSource
-from claude_mpm.fleet.redis.publisher import Publisher
-from claude_mpm.fleet.redis.source import RedisSource
+from claude_mpm.fleet.redis.publish.publisher import Publisher
+from claude_mpm.fleet.redis.read.source import RedisSource
 from claude_mpm.fleet.redis.url import parse_url
 from claude_mpm.fleet.source import Source
 from claude_mpm.system.instances import register, unregister

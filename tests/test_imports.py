@@ -24,9 +24,9 @@ ROOMS: dict[str, set[str]] = {
         "screen",
         "feed",
     }
-    | {"fleet", "fleet.hub", "fleet.redis", "fleet.ssh", "system", *BASE},
+    | {"fleet.hub", "fleet.redis", "fleet.redis.read", "fleet.ssh", "system", *BASE},
     "monitor": {"monitor.answers", "launch", "archive", "archive.export", "sources.files", "server", "server.commands"}
-    | {"fleet", "fleet.hub", "fleet.notify", "fleet.redis", "screen", "feed", "system", *BASE},
+    | {"fleet", "fleet.hub", "fleet.notify", "fleet.redis", "fleet.redis.publish", "screen", "feed", "system", *BASE},
     "monitor.answers": {"launch.command", "sources.files", "feed", "system", *BASE},
     "launch": {"launch.child", "launch.channel", "launch.command", "system", *BASE},
     "launch.child": {"launch.channel", "launch.command", "system", *BASE},
@@ -45,6 +45,8 @@ ROOMS: dict[str, set[str]] = {
     "fleet": {"client", "feed", "system", *BASE},
     "fleet.ssh": {"fleet", "feed", "system", *BASE},
     "fleet.notify": {"feed", "system", *BASE},
+    "fleet.redis.publish": {"fleet.redis", "fleet", "client", "feed", "system", *BASE},
+    "fleet.redis.read": {"fleet.redis", "fleet", "feed", "system", *BASE},
     "fleet.redis": {"fleet", "client", "feed", "system", *BASE},
     "fleet.hub": {"fleet", "fleet.notify", "server", "server.commands", "feed", "system", *BASE},
     "screen": {"feed", "system", *BASE},
@@ -82,7 +84,7 @@ def imports() -> Iterator[tuple[str, str]]:
 def room(name: str) -> str | None:
     """The room of a dotted name, with `claude_mpm.` or without; None for what is in none (the version)."""
     parts = name.removeprefix("claude_mpm.").split(".")
-    return next((found for end in (2, 1) if (found := ".".join(parts[:end])) in ROOMS), None)
+    return next((found for end in (3, 2, 1) if (found := ".".join(parts[:end])) in ROOMS), None)
 
 
 def test_every_module_is_in_a_room() -> None:

@@ -20,9 +20,9 @@ from support import wait_until
 from claude_mpm.config import Config
 from claude_mpm.errors import ServerUnavailable
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.commands import CommandReader
+from claude_mpm.fleet.redis.publish.commands import CommandReader
+from claude_mpm.fleet.redis.read.source import RedisSource
 from claude_mpm.fleet.redis.signature import sign
-from claude_mpm.fleet.redis.source import RedisSource
 from claude_mpm.fleet.redis.url import RedisUrl
 from claude_mpm.system import json_text
 

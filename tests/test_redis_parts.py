@@ -11,10 +11,10 @@ from serving import UNHURRIED
 from claude_mpm.feed.entry import Batch, Entry, Gap, Producer
 from claude_mpm.fleet.redis import entries, keys
 from claude_mpm.fleet.redis.entries import BadEntry
-from claude_mpm.fleet.redis.outbox import PIPELINE_BYTES, Outbox, Pipeline, Progress, chunks
-from claude_mpm.fleet.redis.pace import FEWEST, LARGE, MOST, Pace
-from claude_mpm.fleet.redis.roster import Roster, read_record
-from claude_mpm.fleet.redis.sequence import Missing, Sequence
+from claude_mpm.fleet.redis.publish.outbox import PIPELINE_BYTES, Outbox, Pipeline, Progress, chunks
+from claude_mpm.fleet.redis.read.pace import FEWEST, LARGE, MOST, Pace
+from claude_mpm.fleet.redis.read.roster import Roster, read_record
+from claude_mpm.fleet.redis.read.sequence import Missing, Sequence
 from claude_mpm.system import json_text
 
 # --- numbers --------------------------------------------------------------------------------------

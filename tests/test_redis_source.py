@@ -25,9 +25,10 @@ from support import TIMEOUT, wait_until
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet.redis import entries, keys, reader
-from claude_mpm.fleet.redis.publisher import Publisher
-from claude_mpm.fleet.redis.source import RedisSource
+from claude_mpm.fleet.redis import entries, keys
+from claude_mpm.fleet.redis.publish.publisher import Publisher
+from claude_mpm.fleet.redis.read import reader
+from claude_mpm.fleet.redis.read.source import RedisSource
 from claude_mpm.fleet.redis.stop import Backoff
 from claude_mpm.system import json_text
 

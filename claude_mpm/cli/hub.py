@@ -86,7 +86,7 @@ def _sources(config: Config, words: Sequence[str], hub_id: str) -> list[Source]:
 
             sources.append(SshSource(word))
         elif scheme in ("redis", "rediss"):
-            from claude_mpm.fleet.redis.source import RedisSource
+            from claude_mpm.fleet.redis.read.source import RedisSource
             from claude_mpm.monitor.redis_url import redis_url
 
             sources.append(RedisSource(redis_url(word, os.environ), config.token, hub_id))

@@ -8,8 +8,8 @@ from typing import Any
 
 from claude_mpm.config import Config
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet.redis.commands import CommandReader
-from claude_mpm.fleet.redis.publisher import Publisher
+from claude_mpm.fleet.redis.publish.commands import CommandReader
+from claude_mpm.fleet.redis.publish.publisher import Publisher
 from claude_mpm.monitor.redis_url import redis_url
 
 FLUSH_TIME = 1.0  # seconds; for sending what the log still holds

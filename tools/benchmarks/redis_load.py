@@ -21,7 +21,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection
 from claude_mpm.fleet.redis.entries import Command
-from claude_mpm.fleet.redis.outbox import Outbox, Pipeline
+from claude_mpm.fleet.redis.publish.outbox import Outbox, Pipeline
 from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.url import parse_url
 from claude_mpm.system import json_text

@@ -28,8 +28,8 @@ from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.publisher import Publisher
-from claude_mpm.fleet.redis.source import RedisSource
+from claude_mpm.fleet.redis.publish.publisher import Publisher
+from claude_mpm.fleet.redis.read.source import RedisSource
 from claude_mpm.fleet.redis.url import parse_url
 
 EVENTS = 10_000  # what a log holds

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+from claude_mpm.feed import event as ev
+from claude_mpm.fleet.source import ON_REQUEST
+
+PUBLISHED = frozenset(ev.EVENT_TYPES) - ON_REQUEST - {ev.SYSTEM_STATUS, ev.SYSTEM_GAP}  # in `events:N`
 PREFIX = "claude-mpm:"
 SHARDS = 16  # streams that all instances share: one XREAD over a stream per instance wakes in 68 ms at 20,000
 SHARD_EVENTS = 100_000  # MAXLEN of each, about 100 MB; at 600 events a second it is the last three minutes

@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from claude_mpm.feed import event as ev
-from claude_mpm.fleet.redis import entries
+from claude_mpm.fleet.redis import entries, keys
 from claude_mpm.fleet.redis.entries import BadEntry, Fields, Numbered
-from claude_mpm.fleet.redis.outbox import PUBLISHED
-from claude_mpm.fleet.redis.roster import Instance, Roster
-from claude_mpm.fleet.redis.sequence import Missing
-from claude_mpm.fleet.redis.sequence import Sequence as Place
+from claude_mpm.fleet.redis.read.roster import Instance, Roster
+from claude_mpm.fleet.redis.read.sequence import Missing
+from claude_mpm.fleet.redis.read.sequence import Sequence as Place
 from claude_mpm.fleet.source import ON_REQUEST, Frame
 
 MOST_WARNINGS = 1_000  # kinds of bad entries and their instances that are remembered, so that each is logged once
@@ -77,7 +76,7 @@ class Intake:
             return
         try:
             if b"e" in fields:
-                self._deliver(entries.event_of(fields, place, PUBLISHED))
+                self._deliver(entries.event_of(fields, place, keys.PUBLISHED))
             else:
                 gap = entries.gap_of(fields, place)
                 missing = Missing(max(gap.from_seq, last + 1), gap.to_seq)  # what came before is not lost to us

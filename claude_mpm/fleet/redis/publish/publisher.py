@@ -18,7 +18,7 @@ from claude_mpm.feed.entry import Batch, Entry
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, seconds_of
-from claude_mpm.fleet.redis.outbox import PUBLISHED, Outbox, Pipeline, Progress, chunks
+from claude_mpm.fleet.redis.publish.outbox import Outbox, Pipeline, Progress, chunks
 from claude_mpm.fleet.redis.stop import Backoff, Stop
 from claude_mpm.fleet.redis.url import RedisUrl
 from claude_mpm.fleet.source import ON_REQUEST
@@ -172,7 +172,7 @@ class Publisher:
         """Send everything the log holds, and the record if it is time for it."""
         while True:
             before = self._follower.cursor
-            batch = self._follower.read(PUBLISHED | self._wanted, BATCH)
+            batch = self._follower.read(keys.PUBLISHED | self._wanted, BATCH)
             for number, run in enumerate(chunks(batch)):
                 self._send(run, batch if number == 0 else None, before)
             if not batch.entries and batch.gap is None:
@@ -212,7 +212,7 @@ class Publisher:
         assert gap is not None
         if gap.counts.keys() & ON_REQUEST:  # output is numbered with the rest, but written elsewhere
             self._outbox.output_lost(gap.to_seq)
-            gap = self._log.gap(before, PUBLISHED, gap.to_seq)
+            gap = self._log.gap(before, keys.PUBLISHED, gap.to_seq)
         if gap is not None:
             self._outbox.gap(pipeline, gap)
 

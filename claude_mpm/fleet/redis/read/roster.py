@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.sequence import Sequence
+from claude_mpm.fleet.redis.read.sequence import Sequence
 from claude_mpm.fleet.source import FIRST_EVENTS
 from claude_mpm.system import json_text
 

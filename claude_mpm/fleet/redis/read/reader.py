@@ -17,12 +17,12 @@ from claude_mpm.feed import event as ev
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, followable, seconds_of
 from claude_mpm.fleet.redis.entries import MAX_ID, Fields, fields_of
-from claude_mpm.fleet.redis.intake import Intake
-from claude_mpm.fleet.redis.outputs import Outputs
-from claude_mpm.fleet.redis.pace import Pace
-from claude_mpm.fleet.redis.replies import Replies
-from claude_mpm.fleet.redis.roster import MAX_INSTANCES, Roster, read_record
-from claude_mpm.fleet.redis.server_check import server_warning
+from claude_mpm.fleet.redis.read.intake import Intake
+from claude_mpm.fleet.redis.read.outputs import Outputs
+from claude_mpm.fleet.redis.read.pace import Pace
+from claude_mpm.fleet.redis.read.replies import Replies
+from claude_mpm.fleet.redis.read.roster import MAX_INSTANCES, Roster, read_record
+from claude_mpm.fleet.redis.read.server_check import server_warning
 from claude_mpm.fleet.redis.stop import Backoff, Stop
 from claude_mpm.fleet.redis.troubles import Complain
 from claude_mpm.fleet.redis.url import RedisUrl

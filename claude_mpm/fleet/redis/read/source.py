@@ -12,11 +12,11 @@ from claude_mpm.errors import ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.fleet.redis.connection import require_redis
 from claude_mpm.fleet.redis.entries import Command
-from claude_mpm.fleet.redis.reader import Reader
-from claude_mpm.fleet.redis.replies import Replies
+from claude_mpm.fleet.redis.read.reader import Reader
+from claude_mpm.fleet.redis.read.replies import Replies
+from claude_mpm.fleet.redis.read.writer import Writer, command_entry
 from claude_mpm.fleet.redis.signature import sign
 from claude_mpm.fleet.redis.url import RedisUrl
-from claude_mpm.fleet.redis.writer import Writer, command_entry
 from claude_mpm.fleet.source import Frame
 from claude_mpm.system import json_text
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Batch, Entry, Gap
 from claude_mpm.fleet.redis import entries, keys
 from claude_mpm.fleet.redis.entries import Command
 from claude_mpm.fleet.source import ON_REQUEST
 
-PUBLISHED = frozenset(ev.EVENT_TYPES) - ON_REQUEST - {ev.SYSTEM_STATUS, ev.SYSTEM_GAP}
 PIPELINE_BYTES = 1024 * 1024  # of events sent at once
 FEWEST = 16  # MAXLEN of output:ID, however large its entries are
 

@@ -8,7 +8,7 @@ from typing import Any
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, last_ids
 from claude_mpm.fleet.redis.entries import Fields, fields_of
-from claude_mpm.fleet.redis.roster import Roster
+from claude_mpm.fleet.redis.read.roster import Roster
 
 Rows = Sequence[Any]  # [id, [name, value, name, value, ...]] each, as Redis returns them
 MORE = 512  # entries asked for at a time, when an answer ended before the output that is needed

@@ -1,0 +1,1 @@
+"""What an instance does with a Redis: its events go there, and hubs' commands come from there."""
