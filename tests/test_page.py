@@ -508,7 +508,7 @@ def test_a_server_that_falls_silent_during_the_replay_is_given_up(page: Page) ->
         link = f"m.store.links.get({silent.port})"
         page.until(lambda: page.module("store.js", f"Boolean({link} && {link}.replaying)"), "the replay")
         page.module("store.js", f"({link}.heardAt -= 60000, {link}.pingAt -= 60000)")
-        page.module("links.js", "m.heartbeat()")
+        page.module("sources/links.js", "m.heartbeat()")
         page.until(lambda: "no answer for" in page.module("store.js", f"{link}.why"), "the reason")
 
 

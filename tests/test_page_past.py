@@ -217,7 +217,7 @@ def test_a_server_without_a_past_shows_no_list(page: Page) -> None:
         first.begin()
         page.open(first.url)
         page.live()
-        page.until(lambda: page.module("past.js", "m.past.state") == "absent", "the server's refusal")
+        page.until(lambda: page.module("sources/past.js", "m.past.state") == "absent", "the server's refusal")
         page.frame()
         assert not page.shows("#past")
 

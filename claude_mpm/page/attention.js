@@ -3,7 +3,7 @@
 import { clean, line, list, str } from "./plain.js";
 import { store, view, prefs, needy, waitingFor, waitingText, mood } from "./store.js";
 import { labelOf } from "./names.js";
-import { brief } from "./phrases.js";
+import { brief } from "./text/phrases.js";
 
 const ICONS = new Map([
   ["calm", "%237f8cc9"],

@@ -2,7 +2,7 @@
 // call with its delegation. Pure.
 
 import { dict, line, list, str } from "./plain.js";
-import { visible } from "./text.js";
+import { visible } from "./text/text.js";
 
 const TODO_TOOLS = new Set(["TodoWrite", "TaskCreate", "TaskUpdate", "TaskList", "TaskGet", "TodoRead"]);
 const AGENT_TOOLS = new Set(["Agent", "Task"]);

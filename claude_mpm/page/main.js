@@ -1,9 +1,9 @@
 // The page's start: take the address, connect, listen to the reader.
 
 import { store, view, prefs, setPref, listen, redraw, changed, ordered, needy, stateOf } from "./store.js";
-import { connect, startHeartbeat, heartbeat } from "./links.js";
-import { setToken } from "./refusal.js";
-import { isExported, openExported } from "./exported.js";
+import { connect, startHeartbeat, heartbeat } from "./sources/links.js";
+import { setToken } from "./sources/refusal.js";
+import { isExported, openExported } from "./sources/exported.js";
 import { VIEWS, read } from "./route.js";
 import { listenForKeys } from "./keys.js";
 import { attend, chime } from "./attention.js";

@@ -1,7 +1,7 @@
 // Plain text and numbers as people read them. Pure.
 // Everything a session says is hostile until it has passed clean().
 
-import { INVISIBLE, SUSPECT, visible } from "./text.js";
+import { INVISIBLE, SUSPECT, visible } from "./text/text.js";
 
 /** Drop terminal escapes and make control and bidi characters visible, so no text reorders or hides its neighbours. */
 export const clean = visible;

@@ -5,10 +5,10 @@
 // only its arrays and maps, and a renderer may keep an element for as long as the object it was made from is current.
 
 import { dict, line, list, num, str, when } from "./plain.js";
-import { endText, failedEnd, gapText } from "./phrases.js";
+import { endText, failedEnd, gapText } from "./text/phrases.js";
 import { notice, push, trim } from "./rows.js";
 import { question, setQuestions } from "./questions.js";
-import { setTodos } from "./todo_list.js";
+import { setTodos } from "./tools/todo_list.js";
 import { delegation, settle, toolEnd, toolStart } from "./work.js";
 
 const PHASES = 4000; // changes of activity

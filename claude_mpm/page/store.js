@@ -3,7 +3,7 @@
 import { dict, list, num, str } from "./plain.js";
 import { EventLog } from "./time.js";
 import * as reducer from "./reduce.js";
-import { failedEnd } from "./phrases.js";
+import { failedEnd } from "./text/phrases.js";
 
 const CHARS = 24e6; // JSON characters of one session's events; a server keeps 16 MiB, so a whole session usually fits
 const NOISE = 2000; // claude.output and system.status events kept beside them, so that they push nothing else out

@@ -1,7 +1,7 @@
 // How a session stands when only its status and a few types of its events are known. Pure.
 
 import { apply, empty } from "./reduce.js";
-import { brief } from "./phrases.js";
+import { brief } from "./text/phrases.js";
 
 /** Keep a state as small as a card needs it. */
 export function summarise(state) {

@@ -1,7 +1,7 @@
 // Calls and agents of a session: how they begin and end. Pure.
 
 import { line, num, str } from "./plain.js";
-import { brief } from "./phrases.js";
+import { brief } from "./text/phrases.js";
 import { push } from "./rows.js";
 
 const AGENTS = 2000; // kept per session

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { diffLines, toLines } from "../../claude_mpm/page/diff.js";
+import { diffLines, toLines } from "../../claude_mpm/page/tools/diff.js";
 
 const SIGNS = { same: " ", added: "+", removed: "-" };
 const lines = (diff) => diff.rows.map((row) =>

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { exact, exactFields, questionsOf, secondsUntil } from "../../claude_mpm/page/exact.js";
+import { exact, exactFields, questionsOf, secondsUntil } from "../../claude_mpm/page/tools/exact.js";
 
 test("nothing that cannot be seen is hidden or dropped", () => {
   assert.equal(exact("rm \u202e\u200b-r \x1b[2J\x07x"), "rm ⟨U+202E⟩⟨U+200B⟩-r ⟨U+001B⟩[2J⟨U+0007⟩x");

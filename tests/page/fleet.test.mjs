@@ -2,11 +2,11 @@
 
 import test from "node:test";
 import assert from "node:assert/strict";
-import { readBack } from "../../claude_mpm/page/history.js";
+import { readBack } from "../../claude_mpm/page/sources/history.js";
 import { byMachine, first, matching, share } from "../../claude_mpm/page/groups.js";
 import { introduce, sinceWhen, summarise, takeStatus } from "../../claude_mpm/page/summary.js";
 import { apply, empty } from "../../claude_mpm/page/reduce.js";
-import { gapText } from "../../claude_mpm/page/phrases.js";
+import { gapText } from "../../claude_mpm/page/text/phrases.js";
 import { START, event } from "./session.mjs";
 
 const asking = (command) => ({ activity: "waiting", status: "running", claude_status: "running",

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { flatText } from "../../claude_mpm/page/emphasis.js";
-import { parseMarkdown } from "../../claude_mpm/page/markdown.js";
+import { flatText } from "../../claude_mpm/page/text/emphasis.js";
+import { parseMarkdown } from "../../claude_mpm/page/text/markdown.js";
 import { EVIL, JUNK, MESSAGE } from "./work_story.mjs";
 
 const TAGS = { strong: "b", emphasis: "i", strike: "s" };

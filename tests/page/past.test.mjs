@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { openQuestions, question, setQuestions } from "../../claude_mpm/page/questions.js";
-import { Requests } from "../../claude_mpm/page/requests.js";
+import { Requests } from "../../claude_mpm/page/sources/requests.js";
 import { clone, empty, apply } from "../../claude_mpm/page/reduce.js";
 import { format, parse } from "../../claude_mpm/page/route.js";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { firstLine, isolate, lineCount, relativePath, terminalText, visible, webAddress } from "../../claude_mpm/page/text.js";
+import { firstLine, isolate, lineCount, relativePath, terminalText, visible, webAddress } from "../../claude_mpm/page/text/text.js";
 
 test("control, invisible and bidi characters are named, so that no text hides or reorders its neighbours", () => {
   assert.equal(visible("abc\u202egnp.exe"), "abc⟨RLO⟩gnp.exe");

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { changedFiles } from "../../claude_mpm/page/changes.js";
-import { fileEdits } from "../../claude_mpm/page/edits.js";
+import { changedFiles } from "../../claude_mpm/page/tools/changes.js";
+import { fileEdits } from "../../claude_mpm/page/tools/edits.js";
 import { foldCalls } from "../../claude_mpm/page/fold.js";
-import { agentNumbers, describe } from "../../claude_mpm/page/tools.js";
+import { agentNumbers, describe } from "../../claude_mpm/page/tools/tools.js";
 import { agent, call, state } from "./session.mjs";
 import { CALLS, hostileCalls, stateOf, story } from "./work_story.mjs";
 

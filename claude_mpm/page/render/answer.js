@@ -4,7 +4,7 @@
 // the buttons take no click for half a second after they have appeared: a click that was meant for what was there
 // before must not answer.
 
-import { exact, exactFields, questionsOf, secondsUntil } from "../exact.js";
+import { exact, exactFields, questionsOf, secondsUntil } from "../tools/exact.js";
 import { el } from "./dom.js";
 import { renderMarkdown } from "./markdown.js";
 

@@ -2,7 +2,7 @@
 // answer, and why none can be given here. What a card looks like is in answer.js.
 
 import { el, text } from "./dom.js";
-import { exact } from "../exact.js";
+import { exact } from "../tools/exact.js";
 import { list, str } from "../plain.js";
 import { isLive, redraw, waitingFor } from "../store.js";
 import { openQuestions } from "../questions.js";

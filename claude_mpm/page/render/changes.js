@@ -1,6 +1,6 @@
 // The Changes view: the files a session touched, each with its edits in order.
 
-import { changedFiles } from "../changes.js";
+import { changedFiles } from "../tools/changes.js";
 import { plural, str } from "../plain.js";
 import { renderCounts, renderDiff } from "./diff.js";
 import { el } from "./dom.js";

@@ -4,7 +4,7 @@ import { plural } from "../plain.js";
 import { el } from "./dom.js";
 
 /**
- * @param {import("../edits.js").Edit} edit
+ * @param {import("../tools/edits.js").Edit} edit
  * @returns {HTMLElement}
  */
 export function renderDiff({ diff, everywhere, note }) {

@@ -4,8 +4,8 @@
 import { el, text, attr } from "./dom.js";
 import { ago, base, clock, plural, span } from "../plain.js";
 import { store, view, isLive, lastAt } from "../store.js";
-import { past, forgetRefusal, readMore, searchPast } from "../past.js";
-import { setToken } from "../refusal.js";
+import { past, forgetRefusal, readMore, searchPast } from "../sources/past.js";
+import { setToken } from "../sources/refusal.js";
 import { PAST } from "../route.js";
 
 const FRESH = 10 * 60000; // ms; what was written to since may be running where nobody watches it

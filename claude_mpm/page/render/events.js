@@ -6,7 +6,7 @@ import { view } from "../store.js";
 import { nameOf } from "../names.js";
 import { off, renderTypes, toggleType } from "./event_types.js";
 import { coloured } from "./json.js";
-import { summary } from "../summaries.js";
+import { summary } from "../tools/summaries.js";
 
 const ROW = 24; // px, as --row in style.css
 const host = document.getElementById("panel-events");

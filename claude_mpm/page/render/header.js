@@ -15,8 +15,8 @@ import {
   ordered,
 } from "../store.js";
 import { isLocal, labelOf, machineOf, manyMachines, nameOf } from "../names.js";
-import { endText } from "../phrases.js";
-import { past } from "../past.js";
+import { endText } from "../text/phrases.js";
+import { past } from "../sources/past.js";
 import { pastNote } from "./earlier.js";
 
 const $ = (id) => document.getElementById(id);

@@ -1,6 +1,6 @@
 /** The timeline's texts: names beside the lanes, the agents' tasks, the ruler's labels, the tip at the pointer. */
 
-import { brief } from "../phrases.js";
+import { brief } from "../text/phrases.js";
 import { clean, clock, span } from "../plain.js";
 import { arrange, el, prop, text } from "./dom.js";
 import { topOf } from "./plot.js";

@@ -1,8 +1,8 @@
 // A message's Markdown as elements. Everything is made with createElement; no text ever becomes markup.
 
-import { flatText } from "../emphasis.js";
-import { parseMarkdown } from "../markdown.js";
-import { visible, webAddress } from "../text.js";
+import { flatText } from "../text/emphasis.js";
+import { parseMarkdown } from "../text/markdown.js";
+import { visible, webAddress } from "../text/text.js";
 import { el } from "./dom.js";
 
 /**

@@ -2,7 +2,7 @@
 
 import { endOf } from "../lanes.js";
 import { joined, numbersOf } from "../numbers.js";
-import { brief } from "../phrases.js";
+import { brief } from "../text/phrases.js";
 import { clean, count, dollars, line, plural, span } from "../plain.js";
 import { el, prop } from "./dom.js";
 

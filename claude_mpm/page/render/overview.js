@@ -7,7 +7,7 @@ import { store, view, ordered, mood, needy, waitingFor, waitingText, until, agen
 import { localMachine, machineOf, manyMachines, nameOf } from "../names.js";
 import { byMachine, matching } from "../groups.js";
 import { open } from "../actions.js";
-import { brief, endText } from "../phrases.js";
+import { brief, endText } from "../text/phrases.js";
 import { Block } from "./block.js";
 import { renderSources } from "./sources.js";
 

@@ -10,7 +10,7 @@ const MARKS = new Map([
 ]);
 
 /**
- * @param {import("../tools.js").Part} part
+ * @param {import("../tools/tools.js").Part} part
  * @returns {HTMLElement}
  */
 export const renderPart = (part) => PARTS.get(part.kind)(part);

@@ -18,7 +18,7 @@ import {
 import { labelOf, localMachine, machineOf, manyMachines, nameOf } from "../names.js";
 import { byMachine, share } from "../groups.js";
 import { open } from "../actions.js";
-import { brief, endText } from "../phrases.js";
+import { brief, endText } from "../text/phrases.js";
 import { hasEarlier } from "./earlier.js";
 import { fillMachine, machineHead } from "./machine_head.js";
 import { Opened, fillMore, moreButton } from "./more.js";

@@ -1,9 +1,9 @@
 // Rows of work in a conversation: a tool call, folded changes of the todo list, an agent's card.
 
-import { agentAnswer } from "../results.js";
-import { agentNumbers, describe } from "../tools.js";
+import { agentAnswer } from "../tools/results.js";
+import { agentNumbers, describe } from "../tools/tools.js";
 import { num, plural, running, span, str } from "../plain.js";
-import { firstLine, relativePath, visible } from "../text.js";
+import { firstLine, relativePath, visible } from "../text/text.js";
 import { renderCounts } from "./diff.js";
 import { el } from "./dom.js";
 import { renderPart } from "./parts.js";

@@ -1,6 +1,6 @@
 // Tokens, and why a server refuses this page.
 
-import { line } from "./plain.js";
+import { line } from "../plain.js";
 
 /** The token for a port, or null. */
 export const tokenOf = (port) => {

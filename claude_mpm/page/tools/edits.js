@@ -1,7 +1,7 @@
 // The edits a tool call makes to a file, read from the call alone: nothing is read from disk. Pure.
 
 import { diffLines, toLines } from "./diff.js";
-import { dict, list, str } from "./plain.js";
+import { dict, list, str } from "../plain.js";
 
 export const EDIT_TOOLS = new Set(["Edit", "Write", "MultiEdit", "NotebookEdit"]);
 const MAX_EDITS = 100; // of one MultiEdit

@@ -1,6 +1,6 @@
 // Ends, gaps and calls in words. Pure.
 
-import { dict, line, num, plural, str } from "./plain.js";
+import { dict, line, num, plural, str } from "../plain.js";
 
 /** The line that says what a call is about; render/tool.js shows it in full. */
 export function brief(input) {

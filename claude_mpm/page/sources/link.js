@@ -2,8 +2,8 @@
 // is taken by a feed: direct.js where a session serves it, hub.js where a hub does. A link that leads to a session
 // directly is also that session's source; see links.js.
 
-import { dict, num, span } from "./plain.js";
-import { store, changed, redraw } from "./store.js";
+import { dict, num, span } from "../plain.js";
+import { store, changed, redraw } from "../store.js";
 import { refusalOf, tokenOf } from "./refusal.js";
 import { Requests, failure } from "./requests.js";
 import { Direct } from "./direct.js";

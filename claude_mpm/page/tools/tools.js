@@ -1,9 +1,9 @@
 // A tool call in words: what a reader wants to know about it, per tool. Pure: a call in, a description out.
 
 import { describerOf } from "./describers.js";
-import { count, dict, line, num, plural, span, str } from "./plain.js";
+import { count, dict, line, num, plural, span, str } from "../plain.js";
 import { exitCode, withoutExit } from "./results.js";
-import { firstLine, lineCount, relativePath, terminalText, visible } from "./text.js";
+import { firstLine, lineCount, relativePath, terminalText, visible } from "../text/text.js";
 
 const NOTICED = 1000; // ms; a call that took less is not worth a number
 const MAX_OUTPUT = 16384; // characters of one text in a detail, as in an event

@@ -1,8 +1,8 @@
 // The sessions that are over, as the servers list them from Claude's transcripts, and who may read them.
 
-import { dict, list, num, str } from "./plain.js";
-import { store, ordered, redraw } from "./store.js";
-import { isLocal } from "./names.js";
+import { dict, list, num, str } from "../plain.js";
+import { store, ordered, redraw } from "../store.js";
+import { isLocal } from "../names.js";
 import { failure } from "./requests.js";
 
 const PAGE = 25; // rows asked for at a time

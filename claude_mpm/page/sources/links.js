@@ -9,8 +9,8 @@
 // There are two for running sessions: a WebSocket to the session itself (link.js), and a share of the one WebSocket to
 // a hub (member.js). A session that is over has another, in reading.js.
 
-import { dict, list, num, str } from "./plain.js";
-import { store, redraw } from "./store.js";
+import { dict, list, num, str } from "../plain.js";
+import { store, redraw } from "../store.js";
 import { Link } from "./link.js";
 
 const BEAT = 3000; // ms between pings

@@ -1,8 +1,8 @@
 // What comes over a link to a hub: which sessions there are on all its machines, and their events, each for the member
 // that it belongs to.
 
-import { dict, list, num, str } from "./plain.js";
-import { changed, newSession, redraw, store, stirred, waitingFor, mood } from "./store.js";
+import { dict, list, num, str } from "../plain.js";
+import { changed, newSession, redraw, store, stirred, waitingFor, mood } from "../store.js";
 import { CARD_CHANNELS, CHANNELS } from "./channels.js";
 import { Member } from "./member.js";
 

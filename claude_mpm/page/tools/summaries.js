@@ -1,7 +1,7 @@
 // One line for each kind of event. Pure.
 
-import { dict, line, list, num, plural, span, str } from "./plain.js";
-import { brief, endText, gapText } from "./phrases.js";
+import { dict, line, list, num, plural, span, str } from "../plain.js";
+import { brief, endText, gapText } from "../text/phrases.js";
 
 const SUMMARIES = new Map([
   ["claude.output", (d) => str(d.content)],

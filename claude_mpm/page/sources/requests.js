@@ -1,6 +1,6 @@
 // Commands that somebody waits for. Each carries a `request_id`, and the reply that repeats it settles the promise.
 
-import { dict, str } from "./plain.js";
+import { dict, str } from "../plain.js";
 
 const PATIENCE = 45000; // ms; a server lets a client wait 20 s for its turn at the past, then searches for 3 s
 let newest = 0;

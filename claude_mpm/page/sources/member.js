@@ -2,15 +2,15 @@
 // member has the mode "summary", and its session's log stays as it is. To follow one in full, its other channels are
 // subscribed to, and its history is read from the instance; what comes meanwhile waits, and is merged by its number.
 
-import { cut, dict, list, num, str } from "./plain.js";
-import { bury, changed, emptied, ingest, redraw, settleGreeting, view } from "./store.js";
-import { apply, clone, empty } from "./reduce.js";
+import { cut, dict, list, num, str } from "../plain.js";
+import { bury, changed, emptied, ingest, redraw, settleGreeting, view } from "../store.js";
+import { apply, clone, empty } from "../reduce.js";
 import { failure } from "./requests.js";
 import { tokenOf } from "./refusal.js";
 import { readBack } from "./history.js";
 import { CHANNELS, WORTH_A_PICTURE, isEvent } from "./channels.js";
 import { Sight } from "./sight.js";
-import { introduce, sinceWhen, summarise, takeStatus } from "./summary.js";
+import { introduce, sinceWhen, summarise, takeStatus } from "../summary.js";
 
 const WAITING = 5000; // events that wait for the history; above it they are read from the instance as well
 const AGAIN = 10000; // ms until a history that could not be read is asked for again

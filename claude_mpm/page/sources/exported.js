@@ -1,8 +1,8 @@
 // The session inside an exported page: a source of events (see links.js) that reads them from the document itself.
 
-import { store, changed, newSession, ingest, bury } from "./store.js";
-import { Film } from "./film.js";
-import { dict, line, str, when } from "./plain.js";
+import { store, changed, newSession, ingest, bury } from "../store.js";
+import { Film } from "../film.js";
+import { dict, line, str, when } from "../plain.js";
 
 const NO_SCREEN = "This file has no pictures of the terminal: they need a session that was recorded (--record).";
 

@@ -1,9 +1,9 @@
 // What comes over a link to a running session: its history and its events, one after the other.
 
-import { dict, list, num, str } from "./plain.js";
-import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "./store.js";
-import { clone, apply, empty } from "./reduce.js";
-import { takePicture } from "./picture.js";
+import { dict, list, num, str } from "../plain.js";
+import { store, changed, redraw, newSession, ingest, keepNoise, settleGreeting, bury } from "../store.js";
+import { clone, apply, empty } from "../reduce.js";
+import { takePicture } from "../picture.js";
 import { CHANNELS, PICTURES, WORTH_A_PICTURE, isEvent } from "./channels.js";
 
 export class Direct {

@@ -1,6 +1,6 @@
 // The types of events that the page asks for. Pure.
 
-import { num } from "./plain.js";
+import { num } from "../plain.js";
 
 /** Of a session that is followed in full; output and pictures are asked for while somebody looks at them. */
 export const CHANNELS =

@@ -1,8 +1,8 @@
 // What is fetched of a hub's session only while somebody looks at it: pictures of its terminal, and its output.
 
-import { list } from "./plain.js";
-import { keepNoise, redraw } from "./store.js";
-import { takePicture } from "./picture.js";
+import { list } from "../plain.js";
+import { keepNoise, redraw } from "../store.js";
+import { takePicture } from "../picture.js";
 import { PICTURES, isEvent } from "./channels.js";
 
 export class Sight {

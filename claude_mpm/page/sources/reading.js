@@ -1,11 +1,11 @@
 // A session that is over, opened at #/past/SESSION: its events come page by page from whichever server can read them,
 // into the same store as those of a running session.
 
-import { line, list, num } from "./plain.js";
-import { store, view, newSession, ingest, changed, redraw } from "./store.js";
+import { line, list, num } from "../plain.js";
+import { store, view, newSession, ingest, changed, redraw } from "../store.js";
 import { askPast, hasServer, past } from "./past.js";
-import { PAST } from "./route.js";
-import { takePicture } from "./picture.js";
+import { PAST } from "../route.js";
+import { takePicture } from "../picture.js";
 
 const EVENTS = 2000; // asked for at a time; a reply has 4 MiB at most
 const OPEN = 3; // sessions of the past that are held, 24 MB of JSON each at most

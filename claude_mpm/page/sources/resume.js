@@ -1,9 +1,9 @@
 // Which session an instance ran, remembered beyond the tab: an address of an instance that is gone leads to its past.
 
-import { list, str } from "./plain.js";
-import { store, view } from "./store.js";
-import { isLocal } from "./names.js";
-import { PAST, go } from "./route.js";
+import { list, str } from "../plain.js";
+import { store, view } from "../store.js";
+import { isLocal } from "../names.js";
+import { PAST, go } from "../route.js";
 
 const KEY = "sessions-of-instances";
 const REMEMBERED = 200; // instances; the oldest are forgotten first

@@ -1,9 +1,9 @@
 // One describer per tool: its label, subject, facts and the parts of its detail. Pure.
 
 import { EDIT_TOOLS, fileEdits } from "./edits.js";
-import { cut, dict, line, list, num, plural, str } from "./plain.js";
+import { cut, dict, line, list, num, plural, str } from "../plain.js";
 import { agentAnswer, withoutExit } from "./results.js";
-import { firstLine, lineCount, relativePath, terminalText, visible, webAddress } from "./text.js";
+import { firstLine, lineCount, relativePath, terminalText, visible, webAddress } from "../text/text.js";
 
 const MAX_PROMPT = 16384; // characters of an agent's prompt, as in an event
 const MAX_FIELDS = 60; // of an unknown tool's input

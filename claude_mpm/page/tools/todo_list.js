@@ -1,7 +1,7 @@
 // The todo list of a session, and what changed in it. Pure.
 
-import { list, dict, plural, str } from "./plain.js";
-import { trim } from "./rows.js";
+import { list, dict, plural, str } from "../plain.js";
+import { trim } from "../rows.js";
 
 const TODO_CHANGES = 500; // kept per session
 

@@ -1,6 +1,6 @@
 // Reading back an instance's history, page by page from the newest event. Pure: the caller asks.
 
-import { list, num } from "./plain.js";
+import { list, num } from "../plain.js";
 import { isEvent } from "./channels.js";
 
 const PAGE = 1000; // events asked for at a time: a hub waits five seconds for a page, whatever the way to the instance
