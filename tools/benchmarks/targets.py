@@ -109,8 +109,8 @@ TARGETS = (
         tests=(
             "test_targets.py::test_a_full_disk_for_the_log_costs_one_warning",
             "test_targets.py::test_where_nothing_can_be_written_the_session_goes_on",
+            "test_recorder.py::test_a_full_disk_is_one_warning_and_the_session_goes_on",
         ),
-        gap="recordings",
     ),
     Target(
         11,
