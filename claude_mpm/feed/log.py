@@ -114,10 +114,6 @@ class Log:
         self._wake(kind)
         return entry
 
-    def now(self) -> str:
-        """The timestamp of what happens at this moment."""
-        return ev.rfc3339(self._clock())
-
     def _wake(self, kind: str) -> None:
         for follower in self._followers:
             if follower.wants(kind):

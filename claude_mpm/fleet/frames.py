@@ -1,4 +1,4 @@
-"""The frames that sources and the bridge make themselves; all others are an instance's own."""
+"""The frames that a hub, its sources and publishers make themselves; all others are an instance's own."""
 
 from __future__ import annotations
 

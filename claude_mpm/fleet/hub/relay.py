@@ -8,6 +8,7 @@ from typing import Any
 
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
+from claude_mpm.fleet import frames
 from claude_mpm.fleet.hub.member import Member
 from claude_mpm.fleet.hub.requests import Requests
 from claude_mpm.fleet.hub.roster import Roster
@@ -119,15 +120,9 @@ class Relay:
             member.seq = last
 
     def _tell_gap(self, member: Member, first: int, last: int, counts: Mapping[str, int], reason: str) -> None:
-        message = {
-            "type": ev.SYSTEM_GAP,
-            "timestamp": self._log.now(),
-            "instance_id": member.producer.instance_id,
-            "machine": member.producer.machine,
-            "source": "monitor",
-            "data": {"from_seq": first, "to_seq": last, "counts": dict(counts), "reason": reason},
-        }
-        self._log.relay(ev.SYSTEM_GAP, message, member.producer)
+        data = {"from_seq": first, "to_seq": last, "counts": dict(counts), "reason": reason}
+        whose = {"instance_id": member.producer.instance_id, "machine": member.producer.machine}
+        self._log.relay(ev.SYSTEM_GAP, frames.frame(ev.SYSTEM_GAP, data, source="monitor", **whose), member.producer)
 
     def _complain(self, source: Source, what: str) -> None:
         """Log each different complaint once."""

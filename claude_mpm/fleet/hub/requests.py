@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from claude_mpm.errors import ProtocolError, ServerUnavailable
-from claude_mpm.feed import event as ev
+from claude_mpm.fleet import frames
 from claude_mpm.fleet.hub.roster import Roster
 from claude_mpm.fleet.source import Frame
 from claude_mpm.system import json_text
@@ -131,8 +131,7 @@ class Requests:
 
     def _refuse(self, request: _Open, sentence: str) -> None:
         data = {"code": "unavailable", "message": sentence, "command": request.command}
-        message = {"type": "error", "timestamp": ev.rfc3339(time.time()), **request.fields, "data": data}
-        request.reply(json_text.dumps(message))
+        request.reply(json_text.dumps(frames.frame("error", data, **request.fields)))
 
     # --- the thread ---
 

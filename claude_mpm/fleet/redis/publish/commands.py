@@ -15,7 +15,7 @@ from typing import Any
 
 from claude_mpm.client import Client
 from claude_mpm.errors import ConnectionFailed, ProtocolError, RedisUnavailable
-from claude_mpm.feed import event as ev
+from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, followable
 from claude_mpm.fleet.redis.entries import Fields, fields_of
@@ -192,4 +192,4 @@ def _decoded(command: bytes) -> dict[str, Any]:
 
 def _error(code: str, sentence: str, command: str | None) -> dict[str, Any]:
     data = {"code": code, "message": sentence, "command": command and command[:64]}
-    return {"type": "error", "timestamp": ev.rfc3339(time.time()), "data": data}
+    return frame("error", data)

@@ -16,6 +16,7 @@ from claude_mpm.errors import RedisUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.entry import Batch, Entry
 from claude_mpm.feed.log import Log
+from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, seconds_of
 from claude_mpm.fleet.redis.publish.outbox import Outbox, Pipeline, Progress, chunks
@@ -227,15 +228,9 @@ class Publisher:
         """Say that the instance lives, and how it stands."""
         self._renew_at = now + keys.RENEWAL
         instance_id = self._log.instance_id
-        frame = {
-            "type": ev.SYSTEM_STATUS,
-            "timestamp": ev.rfc3339(time.time()),
-            "instance_id": instance_id,
-            "published": self._outbox.previous,
-            "data": self._status(),
-        }
+        status = frame(ev.SYSTEM_STATUS, self._status(), instance_id=instance_id, published=self._outbox.previous)
         expiry = int(now + self._clock) + keys.RECORD_TIME
-        pipeline.add(("SET", keys.record(instance_id), json_text.dumps(frame), "EX", keys.RECORD_TIME))
+        pipeline.add(("SET", keys.record(instance_id), json_text.dumps(status), "EX", keys.RECORD_TIME))
         pipeline.add(("ZREMRANGEBYSCORE", keys.INSTANCES, "-inf", expiry - 4 * keys.RECORD_TIME))
         pipeline.add(("ZADD", keys.INSTANCES, expiry, instance_id))
 

@@ -7,10 +7,10 @@ moment (reader.py says when not). So what one answer holds of an instance's two 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping
 
 from claude_mpm.feed import event as ev
+from claude_mpm.fleet.frames import event_frame
 from claude_mpm.fleet.redis import entries, keys
 from claude_mpm.fleet.redis.entries import BadEntry, Fields, Numbered
 from claude_mpm.fleet.redis.read.roster import Instance, Roster
@@ -118,8 +118,7 @@ class Intake:
 
     def _tell(self, instance: Instance, missing: Missing, counts: Mapping[str, int], reason: ev.GapReason) -> None:
         event = ev.system_gap(missing.from_seq, missing.to_seq, counts, reason)
-        frame = {"type": event.type, "timestamp": ev.rfc3339(time.time()), "instance_id": instance.instance_id}
-        self._deliver({**frame, "source": event.source, "data": dict(event.data)})
+        self._deliver(event_frame(event, instance_id=instance.instance_id))
         if reason != "before_start":
             self.stale.add(instance.instance_id)
 

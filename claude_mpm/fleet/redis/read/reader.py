@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from claude_mpm.errors import RedisUnavailable
-from claude_mpm.feed import event as ev
+from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, followable, seconds_of
 from claude_mpm.fleet.redis.entries import MAX_ID, Fields, fields_of
@@ -182,9 +182,9 @@ class Reader:
                 has_changed = True
         if has_changed:
             self._deliver_list()
-        for frame in statuses:
-            if frame["instance_id"] in self.roster:
-                self._deliver(frame)
+        for status in statuses:
+            if status["instance_id"] in self.roster:
+                self._deliver(status)
 
     def _records(self, ids: list[str]) -> Iterable[tuple[str, bytes | None]]:
         for start in range(0, len(ids), RECORDS):
@@ -192,9 +192,7 @@ class Reader:
             yield from zip(some, self._connection.run([("GET", keys.record(each)) for each in some]), strict=True)
 
     def _deliver_list(self) -> None:
-        self._deliver(
-            {"type": "instances", "timestamp": ev.rfc3339(time.time()), "data": {"instances": self.roster.infos()}}
-        )
+        self._deliver(frame("instances", {"instances": self.roster.infos()}))
 
     # --- what they tell ---
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from claude_mpm.errors import ServerUnavailable
 from claude_mpm.feed import event as ev
+from claude_mpm.fleet.frames import event_frame
 from claude_mpm.fleet.redis.connection import require_redis
 from claude_mpm.fleet.redis.entries import Command
 from claude_mpm.fleet.redis.read.reader import Reader
@@ -108,10 +109,7 @@ class RedisSource:
             if sentence == self._told:
                 return
             self._told = sentence
-        event = ev.system_error(sentence, "redis", severity=severity, hint=hint)
-        self._deliver(
-            {"type": event.type, "timestamp": ev.rfc3339(time.time()), "source": event.source, "data": dict(event.data)}
-        )
+        self._deliver(event_frame(ev.system_error(sentence, "redis", severity=severity, hint=hint)))
 
     def _recovered(self) -> None:
         """Redis answers again; should it fail again, it is told again."""
