@@ -1,4 +1,4 @@
-"""Which commands a source passes on to an instance.
+"""Which commands a hub and its sources pass on to an instance.
 
 A source talks to the instances of its own user as that user, with their tokens. So what a client without the hub's
 token may ask has to be decided before the command gets there, and what is not known to be harmless is refused.
@@ -14,12 +14,12 @@ from claude_mpm.fleet.frames import error_reply
 from claude_mpm.fleet.source import Frame
 from claude_mpm.system import json_text
 
-# The commands that every client of an instance may use. A test holds them equal to those of the server.
-OPEN = frozenset(
-    {"subscribe", "unsubscribe", "get_status", "get_history", "get_instances", "get_screen", "attend", "ping"}
-)  # fmt: skip
+# They show how things stand, to every client of an instance.
+READING = frozenset({"get_status", "get_history", "get_instances", "get_screen", "ping"})
 # They change the connection, which a source shares among all that follow it.
 OF_THE_CONNECTION = frozenset({"subscribe", "unsubscribe", "attend"})
+# What every client of an instance may use. A test holds them equal to those of the server.
+OPEN = READING | OF_THE_CONNECTION
 
 
 def refusal(message: Mapping[str, Any], trusted: bool) -> Frame | None:

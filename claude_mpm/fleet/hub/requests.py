@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from claude_mpm.errors import ProtocolError, ServerUnavailable
 from claude_mpm.fleet import frames
+from claude_mpm.fleet.commands import READING
 from claude_mpm.fleet.hub.roster import Roster
 from claude_mpm.fleet.source import Frame
 from claude_mpm.system import json_text
 
 ANSWER_TIME = 5.0  # seconds an instance has to answer
-READING = frozenset({"get_status", "get_history", "get_screen", "get_instances", "ping"})  # whoever may connect
 READING_PAST = frozenset({"get_sessions", "get_session"})  # for the user the sessions belong to
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from typing import Any
 
 from claude_mpm.client import Client
 from claude_mpm.errors import ConnectionFailed, ProtocolError, RedisUnavailable
+from claude_mpm.fleet.commands import OF_THE_CONNECTION, READING
 from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
 from claude_mpm.fleet.redis.connection import Connection, followable
@@ -29,8 +30,7 @@ COUNT = 16  # commands taken at once
 MAX_COMMAND = 64 * 1024  # bytes, as for every client
 MAX_NAME = 128  # characters of the id of a hub or a request
 KEEP_TIME = 15.0  # seconds after a signed command; a hub that is attended sends one every 5
-UNSIGNED = frozenset({"get_status", "get_history", "get_instances", "get_screen", "ping"})
-NOT_ROUTED = frozenset({"subscribe", "unsubscribe"})  # a hub has its own; its wishes go by want:ID
+NOT_ROUTED = OF_THE_CONNECTION - {"attend"}  # a hub has its own; its wishes go by want:ID
 _RESERVED = frozenset({"command", "request_id", "self"})
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ class CommandReader:
             raise ProtocolError("wrong_instance", f"this is instance {self._instance_id}")
         if message["command"] in NOT_ROUTED:
             raise ProtocolError("unknown_command", f"{message['command']} is not for an instance behind a hub")
-        if signature or message["command"] not in UNSIGNED:
+        if signature or message["command"] not in READING:
             self._verifier.check(hub_id, request_id, at, command, signature)
 
     def _execute(self, message: Mapping[str, Any], is_signed: bool) -> dict[str, Any]:
