@@ -25,11 +25,10 @@ from support import TIMEOUT, wait_until
 from claude_mpm.config import Limits
 from claude_mpm.feed import event as ev
 from claude_mpm.feed.log import Log
-from claude_mpm.fleet.redis import entries, keys
+from claude_mpm.fleet.redis import connection, entries, keys
 from claude_mpm.fleet.redis.publish.publisher import Publisher
 from claude_mpm.fleet.redis.read import reader
 from claude_mpm.fleet.redis.read.source import RedisSource
-from claude_mpm.fleet.redis.stop import Backoff
 from claude_mpm.system import json_text
 
 pytestmark = needs_redis
@@ -42,7 +41,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses that are there for Redis's sake are short."""
     monkeypatch.setattr(reader, "LIST_TIME", 0.1)
     monkeypatch.setattr(reader, "BLOCK", 0.1)
-    monkeypatch.setattr(Backoff, "FIRST", 0.05)
+    monkeypatch.setattr(connection, "RETRY_FIRST", 0.05)
     monkeypatch.setattr(keys, "RENEWAL", 0.3)
 
 

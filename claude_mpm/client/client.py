@@ -17,6 +17,7 @@ from claude_mpm.config import DEFAULT_PORT
 from claude_mpm.errors import ConnectionFailed, ProtocolError, ServerUnavailable
 from claude_mpm.feed import event as ev
 from claude_mpm.system import json_text
+from claude_mpm.system.backoff import Backoff
 
 TIMEOUT = 5.0  # seconds, for each of: connecting, the greeting, one reply
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to reconnect: doubled each time, up to the second
@@ -254,7 +255,7 @@ class Client:
         """
         if self._connection is None:
             self.connect()
-        pause, progress = RETRY_FIRST, Progress()
+        backoff, progress = Backoff(RETRY_FIRST, RETRY_MOST), Progress()
         while True:
             try:
                 if self._connection is None:
@@ -266,11 +267,10 @@ class Client:
                 self._drop()
                 if not self._closing.is_set() and not isinstance(error, ServerUnavailable):
                     raise
-                if self._closing.wait(pause):
+                if self._closing.wait(backoff.next()):
                     return
-                pause = min(pause * 2, RETRY_MOST)
                 continue
-            pause = RETRY_FIRST
+            backoff.reset()
             progress.since = seq if since is None else since
             yield _own_frame(CONNECTED, instance_id=instance_id, new_instance=is_new, status=self.greeting)
             yield from filter(progress.is_new, self)

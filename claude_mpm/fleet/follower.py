@@ -13,6 +13,7 @@ from claude_mpm.feed import event as ev
 from claude_mpm.fleet.commands import refusal
 from claude_mpm.fleet.frames import event_frame, frame
 from claude_mpm.fleet.source import FIRST_EVENTS, ON_REQUEST, Frame
+from claude_mpm.system.backoff import Backoff
 
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to connect: doubled each time, up to the second
 QUIET_FAILURES = 3  # attempts in a row; an instance that starts or ends refuses one or two
@@ -138,11 +139,12 @@ class Follower:
     # --- the follower's thread ---
 
     def _run(self) -> None:
-        pause = RETRY_FIRST
+        backoff = Backoff(RETRY_FIRST, RETRY_MOST)
         while not self._stopping:
             try:
                 self._follow()
-                pause, self._failures, self._told = RETRY_FIRST, 0, ""
+                backoff.reset()
+                self._failures, self._told = 0, ""
             except (ConnectionFailed, ProtocolError) as error:
                 self._note(str(error).partition(";")[0])  # what follows is for whoever wants to start an instance
             except Exception as error:  # a defect of ours, which may pass
@@ -150,9 +152,8 @@ class Follower:
                 self._note(f"{type(error).__name__}: {error}")
             if not self.is_registered:
                 break
-            self._wake.wait(pause)
+            self._wake.wait(backoff.next())
             self._wake.clear()
-            pause = min(pause * 2, RETRY_MOST)
         self.has_ended = True
         self._changed()
 

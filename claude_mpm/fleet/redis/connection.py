@@ -16,12 +16,19 @@ from claude_mpm.errors import RedisUnavailable, UsageError
 from claude_mpm.fleet.redis.entries import Command
 from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.url import RedisUrl
+from claude_mpm.system.backoff import Backoff
 
+RETRY_FIRST, RETRY_MOST = 0.5, 15.0  # seconds between attempts to connect: doubled each time, up to the second
 CONNECT_TIME = 3.0  # seconds; also for each further step of a handshake
 SOCKET_TIME = 2.0  # seconds for Redis to take what we send, and to go on with an answer that it has begun
 REPLY_TIME = 5.0  # seconds for an answer to begin
 LOOK = 0.2  # seconds between two looks at whether we are to stop
 INSTALL = "Redis needs the redis library: pip install 'claude-mpm[fleet]'"
+
+
+def retries() -> Backoff:
+    """The pauses between attempts to reach Redis."""
+    return Backoff(RETRY_FIRST, RETRY_MOST)
 
 
 def require_redis() -> None:

@@ -30,20 +30,3 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Sleep, at most until it is set. Returns whether it is."""
         return self._event.wait(seconds)
-
-
-class Backoff:
-    """Pauses between attempts: doubled each time, up to a limit. Belongs to one thread."""
-
-    FIRST, MOST = 0.5, 15.0  # seconds
-
-    def __init__(self) -> None:
-        self._pause = self.FIRST
-
-    def reset(self) -> None:
-        self._pause = self.FIRST
-
-    def next(self) -> float:
-        """Seconds to wait now."""
-        pause, self._pause = self._pause, min(self._pause * 2, self.MOST)
-        return pause

@@ -19,6 +19,7 @@ from claude_mpm.fleet.ssh.lines import LineSplitter, TooLong, decode, encode
 from claude_mpm.fleet.ssh.outbox import Outbox
 from claude_mpm.fleet.ssh.target import ssh_target
 from claude_mpm.fleet.ssh.trouble import Trouble
+from claude_mpm.system.backoff import Backoff
 
 RETRY_FIRST, RETRY_MOST = 1.0, 60.0  # seconds between attempts to connect: doubled each time, up to the second
 STABLE = 60.0  # seconds after which a connection was a good one, so that the pauses begin anew
@@ -108,7 +109,7 @@ class SshSource:
 
     def _run(self) -> None:
         assert self._outbox is not None
-        pause = self._retry_first
+        backoff = Backoff(self._retry_first, RETRY_MOST)
         try:
             while not self._stopping.is_set():
                 started = time.monotonic()
@@ -117,9 +118,8 @@ class SshSource:
                     return
                 self._tell(trouble)
                 if time.monotonic() - started > STABLE:
-                    pause = self._retry_first
-                self._stopping.wait(pause)
-                pause = min(pause * 2, RETRY_MOST)
+                    backoff.reset()
+                self._stopping.wait(backoff.next())
         except Exception as error:  # the top of a thread
             log.exception("%s failed", self.name)
             sentence = f"{self.name} is not watched any more: {type(error).__name__}: {error}"

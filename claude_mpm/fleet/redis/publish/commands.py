@@ -18,10 +18,10 @@ from claude_mpm.errors import ConnectionFailed, ProtocolError, RedisUnavailable
 from claude_mpm.fleet.commands import OF_THE_CONNECTION, READING
 from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection, followable
+from claude_mpm.fleet.redis.connection import Connection, followable, retries
 from claude_mpm.fleet.redis.entries import Fields, fields_of
 from claude_mpm.fleet.redis.signature import Verifier
-from claude_mpm.fleet.redis.stop import Backoff, Stop
+from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.url import RedisUrl
 from claude_mpm.system import json_text
 
@@ -78,7 +78,7 @@ class CommandReader:
     # --- the thread ---
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = retries()
         try:
             while not self._stop.is_set():
                 try:

@@ -18,9 +18,9 @@ from claude_mpm.feed.entry import Batch, Entry
 from claude_mpm.feed.log import Log
 from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection, seconds_of
+from claude_mpm.fleet.redis.connection import Connection, retries, seconds_of
 from claude_mpm.fleet.redis.publish.outbox import Outbox, Pipeline, Progress, chunks
-from claude_mpm.fleet.redis.stop import Backoff, Stop
+from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.url import RedisUrl
 from claude_mpm.fleet.source import ON_REQUEST
 from claude_mpm.system import json_text
@@ -58,7 +58,7 @@ class Publisher:
         self._connection = Connection(url, self._stop)
         self._outbox = Outbox(events.instance_id)
         self._progress = Progress()
-        self._backoff = Backoff()
+        self._backoff = retries()
         self._wanted: frozenset[str] = frozenset()
         self._may_want = threading.Event()  # set: somebody says that what is wanted has changed
         self._looked = 0.0  # time.monotonic() of the last look at what is wanted

@@ -15,7 +15,7 @@ from typing import Any
 from claude_mpm.errors import RedisUnavailable
 from claude_mpm.fleet.frames import frame
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection, followable, seconds_of
+from claude_mpm.fleet.redis.connection import Connection, followable, retries, seconds_of
 from claude_mpm.fleet.redis.entries import MAX_ID, Fields, fields_of
 from claude_mpm.fleet.redis.read.intake import Intake
 from claude_mpm.fleet.redis.read.outputs import Outputs
@@ -23,7 +23,7 @@ from claude_mpm.fleet.redis.read.pace import Pace
 from claude_mpm.fleet.redis.read.replies import Replies
 from claude_mpm.fleet.redis.read.roster import MAX_INSTANCES, Roster, read_record
 from claude_mpm.fleet.redis.read.server_check import server_warning
-from claude_mpm.fleet.redis.stop import Backoff, Stop
+from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.troubles import Complain
 from claude_mpm.fleet.redis.url import RedisUrl
 from claude_mpm.fleet.source import Frame
@@ -101,7 +101,7 @@ class Reader:
     # --- the thread ---
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = retries()
         try:
             while not self._stop.is_set():
                 try:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 from claude_mpm.errors import RedisUnavailable, ServerUnavailable
 from claude_mpm.fleet.redis import keys
-from claude_mpm.fleet.redis.connection import Connection
+from claude_mpm.fleet.redis.connection import Connection, retries
 from claude_mpm.fleet.redis.entries import Command
-from claude_mpm.fleet.redis.stop import Backoff, Stop
+from claude_mpm.fleet.redis.stop import Stop
 from claude_mpm.fleet.redis.troubles import Complain
 from claude_mpm.fleet.redis.url import RedisUrl
 
@@ -84,7 +84,7 @@ class Writer:
     # --- the thread ---
 
     def _run(self) -> None:
-        backoff = Backoff()
+        backoff = retries()
         try:
             while not self._stop.is_set():
                 try:
