@@ -14,11 +14,11 @@ from claude_mpm.fleet.commands import refusal
 from claude_mpm.fleet.frames import event_frame, frame
 from claude_mpm.fleet.source import FIRST_EVENTS, ON_REQUEST, Frame
 from claude_mpm.system.backoff import Backoff
+from claude_mpm.system.sockets import reached_at
 
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0  # seconds between attempts to connect: doubled each time, up to the second
 QUIET_FAILURES = 3  # attempts in a row; an instance that starts or ends refuses one or two
 QUEUE_CHARS = 1024 * 1024  # of JSON text received and not delivered; a source may follow hundreds of instances
-ANY_ADDRESS = ("0.0.0.0", "::")  # nothing can be connected to there
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class Follower:
             ConnectionFailed: not connected.
             ProtocolError: the instance refused what every instance does.
         """
-        host = "localhost" if self.info["host"] in ANY_ADDRESS else self.info["host"]
+        host = reached_at(self.info["host"])
         client = self._connecting = Client(self._port, host, self._token(), queue_chars=QUEUE_CHARS, attending=False)
         try:
             client.connect()

@@ -11,6 +11,7 @@ from claude_mpm.feed.log import Log
 from claude_mpm.fleet.redis.publish.commands import CommandReader
 from claude_mpm.fleet.redis.publish.publisher import Publisher
 from claude_mpm.monitor.redis_url import redis_url
+from claude_mpm.system.sockets import reached_at
 
 FLUSH_TIME = 1.0  # seconds; for sending what the log still holds
 
@@ -34,7 +35,7 @@ class Publishing:
         assert config.publish is not None
         url = redis_url(config.publish, os.environ)
         self._publisher = Publisher(events, status, demand, url)
-        where = (_own_host(config.host), int(info["port"]), config.token)
+        where = (reached_at(info["host"]), int(info["port"]), config.token)
         self._commands = CommandReader(url, events.instance_id, where, self._publisher.look_at_wants)
 
     def start(self) -> None:
@@ -47,8 +48,3 @@ class Publishing:
         self._publisher.stop()
         self._publisher.join(FLUSH_TIME)
         self._commands.join(FLUSH_TIME)
-
-
-def _own_host(host: str | None) -> str:
-    """Where our own server is reached from here."""
-    return {None: "localhost", "0.0.0.0": "127.0.0.1", "::": "::1", "": "localhost"}.get(host, host or "localhost")

@@ -12,8 +12,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from claude_mpm.system.sockets import reached_at
+
 READ_BYTES = 64 * 1024  # at a time
-_ANY = {"localhost": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server on such an address is reached
 
 
 class Get(NamedTuple):
@@ -67,7 +68,7 @@ class _Exchange:
 
     def __init__(self, get: Get, max_bytes: int) -> None:
         self.body: bytes | None = None
-        self._address = (_ANY.get(get.host, get.host), get.port)
+        self._address = ("127.0.0.1" if get.host == "localhost" else reached_at(get.host), get.port)
         authorization = "" if get.token is None else f"Authorization: Bearer {get.token}\r\n"
         request = f"GET {get.path} HTTP/1.1\r\nHost: localhost:{get.port}\r\n{authorization}\r\n"
         self._unsent = request.encode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""Calls on connected sockets for which Python's socket module has no function of its own."""
+"""Calls on sockets for which Python's socket module has no function of its own, and where a server is reached."""
 
 from __future__ import annotations
 
@@ -25,3 +25,8 @@ def shut_down(sock: socket.socket, how: int) -> None:
 def reset_on_close(sock: socket.socket) -> None:
     """Let close() discard what is unsent and reset the connection, so that the kernel keeps nothing for the peer."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+
+def reached_at(host: str) -> str:
+    """The host by which a server of this machine is reached from here, given what it listens on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
