@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -61,16 +62,16 @@ def run(args: Sequence[str]) -> int:
 
     for word in chosen.sources:
         hide_password(word)
-    _sources(config, chosen.sources, "")  # what is wrong with them is said before anything is served
+    sources = _sources(config, chosen.sources)  # what is wrong with them is said before anything is served
     sockets = bind_port(config, "the hub")
     directory = config_dir(os.environ)
     info = hub.hub_info(config, sockets[0].getsockname()[1], directory)
     announce(config, sockets, "all sessions")
-    hub.serve(config, info, directory, sockets, _sources(config, chosen.sources, info["instance_id"]))
+    hub.serve(config, info, directory, sockets, sources)
     return 0
 
 
-def _sources(config: Config, words: Sequence[str], hub_id: str) -> list[Source]:
+def _sources(config: Config, words: Sequence[str]) -> list[Source]:
     """This machine, and the sources that the user named, each once.
 
     Raises:
@@ -89,7 +90,7 @@ def _sources(config: Config, words: Sequence[str], hub_id: str) -> list[Source]:
             from claude_mpm.fleet.redis.read.source import RedisSource
             from claude_mpm.monitor.redis_url import redis_url
 
-            sources.append(RedisSource(redis_url(word, os.environ), config.token, hub_id))
+            sources.append(RedisSource(redis_url(word, os.environ), config.token, str(uuid.uuid4())))
         elif word != "local":
             raise UsageError(
                 f"`{printable(word)}` is not a source; give ssh://[USER@]HOST[:PORT] or redis://HOST, "

@@ -21,7 +21,7 @@ from claude_mpm.system.signals import Signals
 
 
 def hub_info(config: Config, port: int, config_dir: Path) -> dict[str, Any]:
-    """The hub's own `instance_info`; its `instance_id` is what sources may name it by."""
+    """The hub's own `instance_info`."""
     capabilities = ["hub", *(["control"] if config.control else [])]
     info = instance_info(config, port, RunInfo(config_dir, Path.cwd()), os.getpid())
     return info | {"kind": "hub", "git_branch": None, "capabilities": capabilities}

@@ -37,10 +37,13 @@ class Member:
         self._state = State()
         self._told: tuple[Standing, dict[str, Any], int] | None = None  # what summary() returned; None once it is stale
 
+    def way(self, reachable: Mapping[Source, bool]) -> Source | None:
+        """The source through which the instance is followed: the first, in the user's order, that can be reached."""
+        return next((source for source in self.offers if reachable[source]), None)
+
     def feeds(self, source: Source, reachable: Mapping[Source, bool]) -> bool:
-        """Whether the frames of this source count: it is the first, in the user's order, that is reachable."""
-        best = next((offer for offer in self.offers if reachable.get(offer, True)), None)
-        return source in self.offers and best in (None, source)
+        """Whether the frames of this source count: the instance is followed through it, or through none."""
+        return source in self.offers and self.way(reachable) in (None, source)
 
     def changes_to(self, source: Source) -> bool:
         """Note whose events come now. Returns whether those before came from elsewhere. With the lock held."""

@@ -80,7 +80,7 @@ class Roster:
     def source_of(self, member: Member) -> Source | None:
         """The source that commands to the instance go to; None when none of its sources answers."""
         with self._lock:
-            return next((source for source in member.offers if self._reachable[source]), None)
+            return member.way(self._reachable)
 
     def producers(self) -> dict[Source, list[Producer]]:
         """For each source, the instances that are followed through it."""
@@ -140,6 +140,6 @@ class Roster:
         with self._lock:
             found: list[tuple[Member, Source | None, bool]] = []
             for member in self._members.values():
-                answering = next((source for source in member.offers if self._reachable[source]), None)
-                found.append((member, answering or next(iter(member.offers), None), answering is not None))
+                way = member.way(self._reachable)
+                found.append((member, way or next(iter(member.offers), None), way is not None))
             return found

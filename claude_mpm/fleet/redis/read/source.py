@@ -29,7 +29,7 @@ class RedisSource:
         url: of the Redis.
         token: the --websocket-token of the instances; None: no command of ours is signed, and they execute only those
             that every reader may give.
-        hub_id: of the hub; another one for each run.
+        hub_id: names the stream of the replies; another one for each run, and for each source.
 
     Raises:
         UsageError: redis-py is not installed.
