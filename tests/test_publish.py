@@ -16,7 +16,7 @@ from claude_mpm.cli.options import config_from
 from claude_mpm.errors import UsageError
 from claude_mpm.fleet.redis import connection
 from claude_mpm.launch.command.command_line import environment as claude_environment
-from claude_mpm.monitor.demand import Demand
+from claude_mpm.monitor.audience import Audience
 from claude_mpm.system.argv import hide
 
 PASSWORD = "correct-horse-battery"
@@ -67,10 +67,10 @@ def test_nobody_who_does_not_publish_loads_redis() -> None:
 
 def test_what_hubs_and_clients_want_is_one_demand() -> None:
     told: list[frozenset[str]] = []
-    demand = Demand(told.append)
-    demand.of_hubs(frozenset({"claude.screen"}))
-    demand.of_clients(frozenset({"system.status"}))
-    demand.of_clients(frozenset())
+    audience = Audience(told.append)
+    audience.of_hubs(frozenset({"claude.screen"}))
+    audience.of_clients(frozenset({"system.status"}))
+    audience.of_clients(frozenset())
     assert [sorted(types) for types in told] == [
         ["claude.screen"],
         ["claude.screen", "system.status"],

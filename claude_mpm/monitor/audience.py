@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 
-class Demand:
+class Audience:
     """The event types that are made only while somebody wants them. Any thread; does not block.
 
     Args:

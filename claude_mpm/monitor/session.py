@@ -20,7 +20,7 @@ from claude_mpm.feed.event import Event, Origin
 from claude_mpm.feed.log import Log
 from claude_mpm.monitor.answering import Answering
 from claude_mpm.monitor.answers.prompts import Keyboard
-from claude_mpm.monitor.demand import Demand
+from claude_mpm.monitor.audience import Audience
 from claude_mpm.monitor.outlets import start_notifier, start_publishing
 from claude_mpm.monitor.run_info import Ending, RunInfo, StartReason
 from claude_mpm.screen import emulator
@@ -85,7 +85,7 @@ class Session:
         self._watcher: Watcher | None = None
         self._answering = Answering(config, run, self.log, keyboard, self._is_attended, self._later)
         self._recorder: Recorder | None = None
-        self._demand = Demand(self._activate)
+        self._audience = Audience(self._activate)
         self._parts = ExitStack()  # stops what runs, in reverse
 
     # --- the beginning ---
@@ -122,7 +122,7 @@ class Session:
         self._start_part("screen", self._start_screen)
         self._start_part("sources", self._start_sources)
         self._start_part("answers", self._start_answering)
-        self._demand.tell()  # somebody may have looked before the screen was there
+        self._audience.tell()  # somebody may have looked before the screen was there
         self._start_part("state directory", lambda: state_dir.prune(self._config.state_dir))
 
     def _start_part(self, name: str, start: Callable[[], None]) -> None:
@@ -151,7 +151,7 @@ class Session:
             status=self.status,
             instances=lambda: instances.live(self._config.state_dir),
             screen=lambda: self._screen.picture() if self._screen else None,
-            demand=lambda selection: self._demand.of_clients(selection.types),
+            demand=lambda selection: self._audience.of_clients(selection.types),
             control=self._control,
             past=past,
             answers=self._answering.desk,
@@ -164,7 +164,7 @@ class Session:
 
     def _start_publishing(self) -> None:
         """Stopped before the server, which executes the commands that hubs send."""
-        start_publishing(self._config, self.log, self.info, self.status, self._demand.of_hubs, self._parts)
+        start_publishing(self._config, self.log, self.info, self.status, self._audience.of_hubs, self._parts)
 
     def _start_sampler(self) -> None:
         self._sampler = sampler = ProcessSampler(lambda: self._pid)
@@ -230,7 +230,8 @@ class Session:
     def finish(self, ending: Ending) -> None:
         """Tell every client what Claude wrote last and how it ended, and take the parts down. Call it once.
 
-        Blocks for DRAIN_TIME + SERVER_TIME + NOTIFY_TIME + RECORD_TIME + a few times PART_TIME at most; usually a few milliseconds.
+        Blocks for DRAIN_TIME + SERVER_TIME + RECORD_TIME, what the outlets take, and a few times PART_TIME at most;
+        usually for a few milliseconds.
         """
         if ending.failed_to_start:
             self.log.append(ev.system_error(ending.reason, "launch"))
