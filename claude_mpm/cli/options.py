@@ -221,14 +221,15 @@ def config_from(args: Sequence[str], environ: Mapping[str, str]) -> tuple[Config
         notify_url=notify_url(chosen, environ),
         hooks=not chosen.no_hooks,
     )
+    for option, given in (
+        ("--publish", chosen.publish),
+        ("--record", chosen.record),
+        ("--notify-url", chosen.notify_url),
+    ):
+        if given and not config.websocket:
+            raise UsageError(f"{option} needs --websocket: without it, claude-mpm does not watch the session")
     if config.websocket:
         config = config._replace(publish=publish_url(chosen, environ))
-    elif chosen.publish:
-        raise UsageError("--publish needs --websocket: without it, claude-mpm does not watch the session")
-    if config.record and not config.websocket:
-        raise UsageError("--record needs --websocket: without it, claude-mpm does not watch the session")
-    if chosen.notify_url and not config.websocket:
-        raise UsageError("--notify-url needs --websocket: without it, claude-mpm does not watch the session")
     if config.control and not config.token:
         raise UsageError("--websocket-control needs --websocket-token: only clients that know it may type into Claude")
     return config, chosen.demo
