@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from program import environment, run, script
 from redis_server import RedisServer, needs_redis, redis_server, sourcing
-from support import wait_until
+from support import TIMEOUT, wait_until
 
 from claude_mpm.cli.options import config_from
 from claude_mpm.errors import UsageError
@@ -48,6 +48,22 @@ def test_what_cannot_be_published_is_said_before_claude_starts(monkeypatch: pyte
     monkeypatch.setattr(connection, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'claude-mpm\[fleet\]'"):
         config_from(["--websocket", "--publish", "redis://host"], {})
+
+
+@pytest.mark.parametrize("args", [["hub", "redis://localhost"], ["--websocket", "--publish", "redis://localhost"]])
+def test_without_redis_py_the_extra_is_named(args: list[str], home: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['redis'] = None; from claude_mpm.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *args, "--websocket-port", "0"],
+        env=environment(home),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT * 3,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("claude-mpm: Redis needs the redis library: pip install 'claude-mpm[fleet]'")
+    assert done.stderr.count("\n") == 1
 
 
 def test_what_is_not_on_the_command_line_cannot_be_hidden_there() -> None:

@@ -87,10 +87,12 @@ def _sources(config: Config, words: Sequence[str]) -> list[Source]:
 
             sources.append(SshSource(word))
         elif scheme in ("redis", "rediss"):
-            from claude_mpm.fleet.redis.read.source import RedisSource
             from claude_mpm.monitor.redis_url import redis_url
 
-            sources.append(RedisSource(redis_url(word, os.environ), config.token, str(uuid.uuid4())))
+            url = redis_url(word, os.environ)  # which says so where redis-py, which the next line loads, is missing
+            from claude_mpm.fleet.redis.read.source import RedisSource
+
+            sources.append(RedisSource(url, config.token, str(uuid.uuid4())))
         elif word != "local":
             raise UsageError(
                 f"`{printable(word)}` is not a source; give ssh://[USER@]HOST[:PORT] or redis://HOST, "

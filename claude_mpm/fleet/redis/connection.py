@@ -7,6 +7,7 @@ redis-py that we allow.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -23,7 +24,10 @@ CONNECT_TIME = 3.0  # seconds; also for each further step of a handshake
 SOCKET_TIME = 2.0  # seconds for Redis to take what we send, and to go on with an answer that it has begun
 REPLY_TIME = 5.0  # seconds for an answer to begin
 LOOK = 0.2  # seconds between two looks at whether we are to stop
-INSTALL = "Redis needs the redis library: pip install 'claude-mpm[fleet]'"
+INSTALL = (
+    "Redis needs the redis library: pip install 'claude-mpm[fleet]', "
+    f"or from a checkout {sys.executable} -m pip install 'redis[hiredis]'"
+)
 
 
 def retries() -> Backoff:
